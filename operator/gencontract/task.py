@@ -1,0 +1,225 @@
+"""What the operator asks of a pod: one TaskFile, one verb.
+
+A pod knows nothing of Kubernetes: every location here is a path or an fsspec URL that the pod can open as it stands.
+Field names are camelCase on the wire, snake_case in Python.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+TASK_VERSION: Literal["genops.dev/task/v1"] = "genops.dev/task/v1"
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Modality = Literal["images", "text", "music", "tabular"]
+FamilyName = Literal["vae", "gan", "diffusion", "flow", "gpt", "music", "custom"]
+Size = Literal["xs", "s", "m", "l"]
+Runtime = Literal["tensorrt", "tensorrt-rtx", "onnx", "torchscript", "tvm", "torch"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+
+
+class Wire(BaseModel):
+    """A model that crosses the boundary: strict, frozen, camelCase."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Input(Wire):
+    """An artifact made by an earlier step, and the digest it must still have."""
+
+    uri: str
+    digest: Digest | None = None
+
+
+# --- prepare ---------------------------------------------------------------------------------------------------------
+
+
+class Source(Wire):
+    """Where the raw data comes from. `kind` says which of the other fields count."""
+
+    kind: Literal["builtin", "path", "http", "s3", "git", "huggingFace", "oci"]
+    name: str | None = None  # builtin: its name; huggingFace: owner/repository
+    path: str | None = None  # path: folder or file; git: sub-folder
+    urls: list[str] = []  # http
+    uri: str | None = None  # s3, git, oci
+    endpoint: str | None = None  # s3: another endpoint than the default
+    revision: str | None = None  # git, huggingFace, oci
+    split: str | None = None  # huggingFace
+    sha256: dict[str, str] = {}  # http: expected digest by URL
+    samples: int | None = None  # builtin and procedural sources: how many
+    seed: int = 0  # procedural sources
+    license: str | None = None  # SPDX id the owner states for data that does not say it itself
+
+
+class Near(Wire):
+    """Near-duplicate removal: Jaccard similarity for text, share of equal hash bits for images."""
+
+    threshold: float = Field(0.8, gt=0, le=1)
+
+
+class Dedup(Wire):
+    exact: bool = True
+    near: Near | None = None
+
+
+class Filter(Wire):
+    """One built-in filter by name, with its numbers."""
+
+    name: str
+    min: float | None = None
+    max: float | None = None
+    values: list[str] = []
+
+
+class Splits(Wire):
+    """Shares of the data by hash of a stable key. They must add up to 1."""
+
+    train: float = 0.8
+    validation: float = 0.1
+    test: float = 0.1
+    key: str = "content"
+    seed: int = 0
+
+
+class Column(Wire):
+    name: str
+    type: Literal["string", "integer", "number", "boolean", "category"]
+    map_to: str | None = None
+    required: bool = True
+
+
+class Check(Wire):
+    name: str
+    kind: Literal["rows", "schema", "duplicates", "pii", "license", "decodable", "overlap", "balance"]
+    threshold: float | None = None
+    action: Literal["Block", "Warn"] = "Block"
+
+
+class PrepareTask(Wire):
+    verb: Literal["prepare"] = "prepare"
+    source: Source
+    format: Modality
+    filters: list[Filter] = []
+    dedup: Dedup = Dedup()
+    pii: Literal["redact", "drop", "flag", "off"] = "off"
+    licenses: list[str] = []  # SPDX ids that are allowed; empty allows all
+    splits: Splits = Splits()
+    columns: list[Column] = []
+    checks: list[Check] = []
+    options: dict[str, Any] = {}  # format's own dials: image size, tokenizer, block length
+    output: str
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+class Checkpointing(Wire):
+    uri: str
+    every_seconds: float = 60
+    keep: int = Field(2, ge=2)
+
+
+class TrainTask(Wire):
+    verb: Literal["train"] = "train"
+    dataset: Input
+    base: Input | None = None
+    family: FamilyName
+    size: Size = "xs"
+    hyperparameters: dict[str, Any] = {}
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint: Checkpointing
+    resume: Literal["Auto", "Never"] = "Auto"
+    output: str
+
+
+# --- evaluate --------------------------------------------------------------------------------------------------------
+
+
+class MetricGate(Wire):
+    """A metric, and what it must reach: an absolute threshold, or no worse than the baseline by a margin."""
+
+    name: str
+    op: Literal[">=", "<=", ">", "<"] | None = None
+    threshold: float | None = None
+    max_regression: float | None = None
+    primary: bool = False
+    options: dict[str, Any] = {}
+
+
+class EvaluateTask(Wire):
+    verb: Literal["evaluate"] = "evaluate"
+    subject: Input
+    baseline: Input | None = None
+    dataset: Input
+    split: Literal["train", "validation", "test"] = "test"
+    samples: int = Field(1000, ge=1)
+    seeds: list[int] = [0, 1, 2, 3, 4]
+    metrics: list[MetricGate]
+    alpha: float = Field(0.05, gt=0, lt=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    output: str
+
+
+# --- optimize --------------------------------------------------------------------------------------------------------
+
+
+class Tolerance(Wire):
+    atol: float = 1e-3
+    rtol: float = 1e-3
+
+
+class OptimizeTask(Wire):
+    verb: Literal["optimize"] = "optimize"
+    model: Input
+    dataset: Input | None = None  # for int8 calibration and the quality check
+    targets: list[Runtime] = Field(min_length=1)
+    precision: Precision = "fp32"
+    batch_sizes: list[int] = [1, 16]
+    tolerance: Tolerance = Tolerance()
+    fallback: bool = True
+    objective: Literal["latency", "throughput"] = "latency"
+    hardware: str = "host"
+    model_name: str = "generator"
+    model_version: int = Field(1, ge=1)
+    server: dict[str, Any] = {}  # instances, dynamicBatching
+    cache: str | None = None
+    output: str
+
+
+# --- serve -----------------------------------------------------------------------------------------------------------
+
+
+class ServeTask(Wire):
+    """Start Triton on a verified repository and say ready only after a first generation that matches the engine."""
+
+    verb: Literal["serve"] = "serve"
+    repository: Input
+    address: str = "127.0.0.1"
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+
+
+AnyTask = Annotated[
+    PrepareTask | TrainTask | EvaluateTask | OptimizeTask | ServeTask,
+    Field(discriminator="verb"),
+]
+
+
+class Run(Wire):
+    """For whom the pod works; for logs and reports only."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = "local"
+    uid: str = ""
+
+
+class TaskFile(Wire):
+    """The whole message from operator to pod."""
+
+    version: Literal["genops.dev/task/v1"] = TASK_VERSION
+    run: Run = Run()
+    task: AnyTask

@@ -1,0 +1,231 @@
+"""Artifacts: folders that are handed from one step to the next, named by a digest.
+
+An artifact is a folder with a `manifest.json` in canonical JSON that lists every other file with size and SHA-256; the
+SHA-256 of the manifest itself is the artifact's digest. The manifest is written last, so that a folder without one is
+not an artifact, whatever else lies in it. Locations are local paths or fsspec URLs (s3://..., memory://...).
+
+This module knows files and digests. It must not know what is in them.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gencontract.codes import Code
+from gencontract.layout import MANIFEST
+from gencontract.wire import canonical
+from gentrainers.errors import JobError
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An artifact on local disk whose files were checked. `body` is what its writer put in the manifest."""
+
+    path: Path
+    kind: str
+    body: dict[str, Any]
+    digest: str
+
+
+def sha256_file(path: Path) -> str:
+    """Hash a file as `sha256:<hex>`."""
+    with path.open("rb") as f:
+        return "sha256:" + hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hash bytes as `sha256:<hex>`."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def writing(uri: str, kind: str, body: dict[str, Any]) -> Iterator[Path]:
+    """Give a scratch folder; when the block ends well, seal it with a manifest and put it at `uri`.
+
+    The block may change `body` until its end. A block that raises leaves nothing at `uri`. What stood at `uri` before
+    is replaced only after the new folder is whole. Raises JobError(STORE_FULL) when the disk is full.
+    """
+    remote = is_remote(uri)
+    target = None if remote else local_path(uri)
+    with _store_errors(uri):
+        if target:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent if target else None))
+    try:
+        with _store_errors(uri):
+            yield scratch
+            seal(scratch, kind, body)
+            if target:
+                _replace(scratch, target)
+            else:
+                _upload(scratch, uri)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def seal(folder: Path, kind: str, body: dict[str, Any]) -> str:
+    """Write the manifest of a folder, all files synced to disk first, and return the digest."""
+    files = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name == MANIFEST:
+            continue
+        _fsync(path)
+        files.append({"path": name, "bytes": path.stat().st_size, "sha256": sha256_file(path)})
+    data = canonical({"kind": kind, "files": files, "body": body})
+    temporary = folder / (MANIFEST + ".tmp")
+    temporary.write_bytes(data)
+    _fsync(temporary)
+    temporary.rename(folder / MANIFEST)
+    return sha256_bytes(data)
+
+
+def digest_of(uri: str) -> str:
+    """Return the digest of the artifact at `uri` without checking its files."""
+    return sha256_bytes(_read_manifest(fetch(uri), uri))
+
+
+def open_artifact(uri: str, kind: str, digest: str | None = None) -> Opened:
+    """Open an artifact and check every file against its manifest, and the manifest against `digest`.
+
+    Raises JobError: MISSING_INPUT where there is none, DIGEST_MISMATCH that names the file, BAD_DATA for another kind.
+    """
+    folder = fetch(uri)
+    data = _read_manifest(folder, uri)
+    found = sha256_bytes(data)
+    if digest and found != digest:
+        raise _mismatch(f"{uri}/{MANIFEST}", found, digest)
+    try:
+        manifest = json.loads(data)
+        listed = [(str(f["path"]), str(f["sha256"])) for f in manifest["files"]]
+        body, found_kind = dict(manifest["body"]), str(manifest["kind"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise JobError(Code.BAD_DATA, f"{uri}/{MANIFEST} is not a manifest ({error}); make it again") from None
+    if found_kind != kind:
+        raise JobError(Code.BAD_DATA, f"{uri} holds a {found_kind}, wanted is a {kind}")
+    for name, sha in listed:
+        _check_file(folder, name, sha, uri)
+    return Opened(folder, kind, body, found)
+
+
+def _check_file(folder: Path, name: str, sha: str, uri: str) -> None:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise JobError(Code.BAD_DATA, f"{uri}/{MANIFEST} names {name!r}, which is outside the artifact")
+    if not path.is_file():
+        raise JobError(Code.MISSING_INPUT, f"{uri}/{name} is listed in the manifest and missing; make it again")
+    found = sha256_file(path)
+    if found != sha:
+        raise _mismatch(f"{uri}/{name}", found, sha)
+
+
+def _mismatch(what: str, found: str, recorded: str) -> JobError:
+    return JobError(Code.DIGEST_MISMATCH, f"{what} has digest {found}, recorded was {recorded}; make it again")
+
+
+def is_remote(uri: str) -> bool:
+    """Say whether a location needs fsspec."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def local_path(uri: str) -> Path:
+    """Turn a path or a file:// URL into a path."""
+    return Path(uri.removeprefix("file://"))
+
+
+def fetch(uri: str) -> Path:
+    """Return a local folder that holds what is at `uri`; a remote one is cached by its manifest."""
+    if not is_remote(uri):
+        return local_path(uri)
+    filesystem, root = _filesystem(uri)
+    with _store_errors(uri):
+        if not filesystem.exists(f"{root}/{MANIFEST}"):
+            raise JobError(Code.MISSING_INPUT, f"{uri} has no {MANIFEST}: nothing finished was written there")
+        name = hashlib.sha256(uri.encode() + filesystem.cat_file(f"{root}/{MANIFEST}")).hexdigest()
+        cache = Path(os.environ.get("XDG_CACHE_HOME", tempfile.gettempdir())) / "genops-artifacts" / name
+        if not (cache / MANIFEST).exists():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=".fetching-", dir=cache.parent))
+            filesystem.get(root + "/", str(scratch) + "/", recursive=True)
+            _replace(scratch, cache)
+    return cache
+
+
+def remove(uri: str) -> None:
+    """Remove whatever is at `uri`; nothing there is fine."""
+    if is_remote(uri):
+        filesystem, root = _filesystem(uri)
+        with _store_errors(uri):
+            if filesystem.exists(root):
+                filesystem.rm(root, recursive=True)
+        return
+    shutil.rmtree(local_path(uri), ignore_errors=True)
+
+
+def _read_manifest(folder: Path, uri: str) -> bytes:
+    try:
+        return (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        raise JobError(Code.MISSING_INPUT, f"{uri} has no {MANIFEST}: nothing finished was written there") from None
+
+
+def _replace(scratch: Path, target: Path) -> None:
+    """Put a whole folder in the place of another: rename the old one away, the new one in, then remove the old."""
+    old = target.with_name(f".old-{target.name}-{os.getpid()}")
+    if target.exists():
+        target.rename(old)
+    scratch.rename(target)
+    target.chmod(0o755)
+    _fsync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _upload(folder: Path, uri: str) -> None:
+    """Upload all files, the manifest last; an old manifest goes first, so that a half-done upload is no artifact."""
+    filesystem, root = _filesystem(uri)
+    if filesystem.exists(f"{root}/{MANIFEST}"):
+        filesystem.rm_file(f"{root}/{MANIFEST}")
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+        filesystem.put_file(str(path), f"{root}/{path.relative_to(folder).as_posix()}")
+    filesystem.put_file(str(folder / MANIFEST), f"{root}/{MANIFEST}")
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    import fsspec  # only remote stores need it
+
+    with _store_errors(uri):
+        filesystem, root = fsspec.core.url_to_fs(uri)
+    return filesystem, str(root).rstrip("/")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _store_errors(uri: str) -> Iterator[None]:
+    """Turn a full, forbidden or absent store into the JobError that decides about a retry."""
+    try:
+        yield
+    except PermissionError as error:
+        raise JobError(Code.FORBIDDEN, f"{uri} may not be opened: {error}; check credentials and owner") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise JobError(Code.STORE_FULL, f"{uri} is on a store without room; free some or make it larger") from error
+        if is_remote(uri):
+            raise JobError(Code.SOURCE_UNAVAILABLE, f"{uri} did not answer: {error}") from error
+        raise
