@@ -1,1 +1,1 @@
-""""""
+"""The pure vocabulary of the operator: no clock, no client, no kopf."""

@@ -1,0 +1,32 @@
+"""What can go wrong at the cluster's edge. A fault is raised and the queue backs off; nothing here is for users."""
+
+
+class ClusterError(Exception):
+    """A request that the cluster did not carry out."""
+
+
+class Unreachable(ClusterError):
+    """No answer came, so nobody knows whether the request was carried out."""
+
+
+class ApiError(ClusterError):
+    """The API server said no: `status` is the HTTP code, `reason` its word for it."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status, self.reason, self.message = status, reason, message
+
+    @property
+    def already_exists(self) -> bool:
+        """Say whether a create met an object of that name."""
+        return self.status == 409 and self.reason == "AlreadyExists"
+
+    @property
+    def conflict(self) -> bool:
+        """Say whether another writer came first."""
+        return self.status == 409 and self.reason != "AlreadyExists"
+
+    @property
+    def not_found(self) -> bool:
+        """Say whether the object or its kind does not exist."""
+        return self.status == 404

@@ -1,0 +1,143 @@
+"""The API server over HTTP: the only importer of the `kubernetes` package.
+
+`KubeApi` speaks plain dicts. The package gives it configuration, credentials and TLS (in-cluster, kubeconfig, exec
+plug-ins, token renewal); its typed models stay unused, since they refuse replies that are valid and cost six times
+the time. This module knows HTTP and JSON; it must not know any kind of ours.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from genops.shell.errors import ApiError, Unreachable
+
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+Observer = Callable[[str, str], None]  # verb, status code or word
+
+
+class KubeApi:
+    """One connection pool to one API server. Every method raises ApiError or Unreachable."""
+
+    def __init__(self, client: ApiClient, user_agent: str, observe: Observer | None = None) -> None:
+        self._client = client
+        self._user_agent = user_agent
+        self._observe = observe or (lambda verb, code: None)
+
+    @classmethod
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        user_agent: str = "genops",
+        observe: Observer | None = None,
+    ) -> "KubeApi":
+        """Connect by a kubeconfig, or by the pod's service account where there is one and no kubeconfig is named."""
+        settings = Configuration()
+        if kubeconfig is None and "KUBECONFIG" not in os.environ and SERVICE_ACCOUNT.exists():
+            config.load_incluster_config(client_configuration=settings)
+        else:
+            await config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
+        settings.connection_pool_maxsize = 64
+        return cls(ApiClient(settings), user_agent, observe)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._client.configuration.host)
+
+    async def session(self) -> tuple[aiohttp.ClientSession, dict[str, str]]:
+        """Return a session of its own to the same server, and the headers that carry the credentials."""
+        pool = self._client.rest_client._create_pool_manager()
+        return pool, await self._headers(JSON)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+        timeout: float = 30,
+    ) -> Any:
+        """Send one request and return the decoded JSON reply."""
+        data = await self._send(method, path, query, body, content_type, timeout)
+        return json.loads(data) if data else None
+
+    async def text(self, path: str, *, query: Mapping[str, str] | None = None, timeout: float = 30) -> str:
+        """Read a reply that is not JSON, such as a log."""
+        return (await self._send("GET", path, query, None, JSON, timeout)).decode(errors="replace")
+
+    async def watch(
+        self, path: str, *, query: Mapping[str, str] | None = None, idle_timeout: float = 70
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield watch events until the server closes the stream. Raises Unreachable after `idle_timeout` of silence."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=idle_timeout)
+        wanted = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": "290", **(query or {})}
+        try:
+            reply = await self._request("GET", path, wanted, None, JSON, timeout)
+            if reply.status >= 300:
+                raise _error(reply.status, await reply.response.read())
+            async for line in reply.response.content:
+                yield json.loads(line)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"Watch of {path} at {self.server} broke: {error!r}") from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str, timeout: float
+    ) -> bytes:
+        verb = _verb(method, content_type)
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=10)
+        try:
+            reply = await self._request(method, path, query, body, content_type, limits)
+            data: bytes = await reply.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._observe(verb, "unreachable")
+            raise Unreachable(f"{method} {path} at {self.server} got no answer: {error!r}") from error
+        self._observe(verb, str(reply.status))
+        if reply.status >= 300:
+            raise _error(reply.status, data)
+        return data
+
+    async def _request(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str, timeout: Any
+    ) -> Any:
+        url = self.server + path + (f"?{urlencode(query)}" if query else "")
+        headers = await self._headers(content_type)
+        return await self._client.rest_client.request(method, url, headers, body, _request_timeout=timeout)
+
+    async def _headers(self, content_type: str) -> dict[str, str]:
+        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": self._user_agent}
+        for setting in (await self._client.configuration.auth_settings()).values():
+            if setting["in"] == "header" and setting["value"]:
+                headers[setting["key"]] = setting["value"]
+        return headers
+
+
+def _verb(method: str, content_type: str) -> str:
+    if content_type == APPLY:
+        return "apply"
+    return {"POST": "create", "PUT": "update"}.get(method, method.lower())
+
+
+def _error(status: int, data: bytes) -> ApiError:
+    try:
+        reply = json.loads(data)
+        return ApiError(status, str(reply.get("reason", "")), str(reply.get("message", "")))
+    except (ValueError, AttributeError):
+        return ApiError(status, "", data.decode(errors="replace")[:500])
