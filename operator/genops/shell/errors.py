@@ -9,6 +9,10 @@ class Unreachable(ClusterError):
     """No answer came, so nobody knows whether the request was carried out."""
 
 
+class NotLeading(ClusterError):
+    """This process no longer holds the lease, so it must not write."""
+
+
 class ApiError(ClusterError):
     """The API server said no: `status` is the HTTP code, `reason` its word for it."""
 
@@ -30,3 +34,8 @@ class ApiError(ClusterError):
     def not_found(self) -> bool:
         """Say whether the object or its kind does not exist."""
         return self.status == 404
+
+    @property
+    def refused(self) -> bool:
+        """Say whether the same request would be refused again: it is wrong, or not allowed."""
+        return self.status in (400, 403, 422)

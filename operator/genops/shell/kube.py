@@ -56,10 +56,21 @@ class KubeApi:
         """The API server's URL."""
         return str(self._client.configuration.host)
 
-    async def session(self) -> tuple[aiohttp.ClientSession, dict[str, str]]:
-        """Return a session of its own to the same server, and the headers that carry the credentials."""
-        pool = self._client.rest_client._create_pool_manager()
-        return pool, await self._headers(JSON)
+    async def credentials(self) -> dict[str, Any]:
+        """Return what another HTTP client needs to connect as we do: server, CA, client certificate, token."""
+        settings = self._client.configuration
+        token = (await self._headers(JSON)).get("authorization", "")
+        scheme, _, value = token.partition(" ")
+        return {
+            "server": settings.host,
+            "ca_path": settings.ssl_ca_cert,
+            "insecure": not settings.verify_ssl,
+            "certificate_path": settings.cert_file,
+            "private_key_path": settings.key_file,
+            "proxy_url": settings.proxy,
+            "scheme": scheme or None,
+            "token": value or None,
+        }
 
     async def call(
         self,

@@ -1,0 +1,126 @@
+"""What a reconcile decision is made of: the object, what was seen, and the plan. Frozen values, no behaviour.
+
+A Stage is a value too: one kind, its spec type, what it owns and refers to, and a pure `plan`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from gencontract.report import Progress, Report
+from genops.core.conditions import Condition
+from genops.core.kinds import Kind
+
+Manifest = dict[str, Any]
+S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """Which object."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Resource(Generic[S]):
+    """An object of ours as read now. `status` is what was written last: facts may be taken from it, a phase never."""
+
+    kind: Kind
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    spec: S
+    status: Manifest
+    metadata: Manifest
+
+    @property
+    def deleting(self) -> bool:
+        """Say whether the object is being removed."""
+        return "deletionTimestamp" in self.metadata
+
+    @property
+    def key(self) -> Key:
+        """The object's key."""
+        return Key(self.kind, self.namespace, self.name)
+
+
+@dataclass(frozen=True)
+class PodSeen:
+    """What a look learnt about one pod of a Job."""
+
+    name: str
+    phase: str
+    exit_code: int | None = None
+    oom_killed: bool = False
+    waiting: str = ""  # "ErrImagePull: back-off pulling ..." while a container cannot start
+    unschedulable: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    report: Report | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the platform team decided for the whole operator, as far as plans depend on it."""
+
+    trainer_image: str = "genops-trainers:latest"
+    server_image: str = "genops-server:latest"
+    image_pull_policy: str = "IfNotPresent"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The world of one object: what it owns, what it refers to, and the pods of the Jobs that were asked about."""
+
+    children: Mapping[Kind, tuple[Manifest, ...]] = field(default_factory=dict)
+    references: Mapping[Key, Manifest] = field(default_factory=dict)
+    pods: Mapping[str, tuple[PodSeen, ...]] = field(default_factory=dict)  # by Job name
+    present: frozenset[Kind] = frozenset()  # optional kinds that the cluster serves
+    config: Config = field(default_factory=Config)
+
+    def child(self, kind: Kind, name: str) -> Manifest | None:
+        """Find an owned object by name."""
+        return next((m for m in self.children.get(kind, ()) if m["metadata"]["name"] == name), None)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An Event to post after the status was written, once each time it becomes true."""
+
+    type: str  # Normal or Warning
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All children that should exist, what the status should say, what to tell, and when to look again."""
+
+    children: tuple[Manifest, ...] = ()
+    status: Manifest = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    happening: Happening | None = None
+    wake_after: float | None = None  # seconds
+
+
+@dataclass(frozen=True)
+class Stage(Generic[S]):
+    """One kind of ours. `jobs` names the Jobs whose pods the next plan wants to see."""
+
+    kind: Kind
+    spec: type[S]
+    owns: tuple[Kind, ...]
+    refs: Callable[[Resource[S]], tuple[Key, ...]]
+    plan: Callable[[Resource[S], Seen, datetime], Plan]
+    inspect: Callable[[Resource[S], Seen, datetime], tuple[str, ...]] = lambda obj, seen, now: ()

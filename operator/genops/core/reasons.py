@@ -1,0 +1,44 @@
+"""Every condition reason, once, with its meaning. The reference page is printed from here.
+
+The reasons of a pod's end stand in gencontract/codes.py and join this list.
+"""
+
+from enum import StrEnum
+
+from gencontract.codes import TABLE
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is. The comment behind each is its meaning in the reference."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> "Reason":
+        """Keep the meaning beside the word."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    # Every kind
+    INVALID_SPEC = "InvalidSpec", "The spec breaks a rule; the message names the field and what is allowed"
+    SUSPENDED = "Suspended", "spec.suspend is true, so nothing is started"
+    WAITING_FOR_REFERENCE = "WaitingForReference", "Something the spec refers to does not exist yet or is not ready"
+    CREATING = "Creating", "Children were asked for and have not started"
+    RUNNING = "Running", "The work goes on"
+    RETRYING = "Retrying", "The last pod failed in a way that is worth another try"
+    POD_NOT_STARTED = "PodNotStarted", "A pod cannot start: its image, volume or place is not to be had"
+    DELETING = "Deleting", "The object is being removed"
+    NO_REPORT = "NoReport", "A pod ended well and left no report; its image is not one of ours"
+    CHILD_REFUSED = "ChildRefused", "The API server does not take an object that the spec asks for"
+    DEADLINE_EXCEEDED = "DeadlineExceeded", "The work took longer than the spec allows"
+    # GenDataset
+    PREPARING = "Preparing", "The source is fetched, cleaned, checked and split"
+    FROZEN = "Frozen", "The data is complete and named by its digest"
+    CHECKS_PASSED = "ChecksPassed", "Every check with action Block passed"
+    CHECKS_WARNED = "ChecksWarned", "A check with action Warn did not pass"
+
+
+def meanings() -> dict[str, str]:
+    """Return every reason with its meaning, those of pods included."""
+    return {str(r): r.meaning for r in Reason} | {m.reason: m.says for m in TABLE.values()}

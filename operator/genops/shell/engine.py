@@ -1,0 +1,256 @@
+"""The one loop: look, think, act, tell. The same for every kind; nothing is decided here.
+
+`look` reads the store (and pods, where the stage asks), `think` is the stage's pure plan, `act` creates, applies and
+prunes children, `tell` writes the status and then posts the event. A fault anywhere is raised: the queue backs off and
+the next look starts from what the cluster holds then.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from gencontract import layout
+from gencontract.wire import explain
+from genops.core.conditions import Condition, merge
+from genops.core.kinds import CREATE_ONCE, EVENT, JOB, Kind
+from genops.core.model import Config, Happening, Key, Manifest, Plan, Resource, Seen, Stage
+from genops.core.reasons import Reason
+from genops.shell import metrics
+from genops.shell.cluster import Cluster
+from genops.shell.errors import ApiError
+from genops.shell.pods import observe_pods
+from genops.shell.queue import WorkQueue
+from genops.shell.store import Store, owner_uid
+from genops.shell.subset import contains
+from genops.shell.wakeups import Wakeups
+
+log = logging.getLogger("genops.engine")
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Read the wall clock."""
+    return datetime.now(UTC)
+
+
+class Engine:
+    """Reconciles objects of all stages, one key at a time."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        stages: Iterable[Stage[Any]],
+        queue: WorkQueue[Key],
+        config: Config | None = None,
+        clock: Clock = utc_now,
+        present: Iterable[Kind] = (),
+    ) -> None:
+        self.cluster, self.queue = cluster, queue
+        self.stages = {stage.kind: stage for stage in stages}
+        self.store, self.wakeups = Store(), Wakeups()
+        self._config, self._clock, self._present = config or Config(), clock, frozenset(present)
+
+    async def work(self) -> None:
+        """Take keys from the queue until it closes."""
+        while (key := await self.queue.get()) is not None:
+            await self._one(key)
+
+    async def _one(self, key: Key) -> None:
+        reconcile_id = f"{time.monotonic_ns():x}"[-8:]
+        extra = {"key": str(key), "reconcile_id": reconcile_id}
+        started = time.perf_counter()
+        try:
+            wake_after = await self.reconcile(key)
+        except asyncio.CancelledError:
+            self.queue.failed(key)
+            raise
+        except Exception as error:
+            delay = self.queue.failed(key)
+            metrics.RECONCILES.labels(key.kind.kind, "fault").inc()
+            level = logging.INFO if isinstance(error, ApiError) and error.conflict else logging.WARNING
+            known = isinstance(error, ApiError)
+            log.log(level, "Fault, again in %.1f s: %s", delay, error, extra=extra, exc_info=None if known else error)
+        else:
+            self.queue.done(key)
+            metrics.RECONCILES.labels(key.kind.kind, "done").inc()
+            log.debug("Reconciled in %.3f s", time.perf_counter() - started, extra=extra)
+            if wake_after is not None:
+                self.queue.add_after(key, wake_after)
+        finally:
+            metrics.RECONCILE_SECONDS.labels(key.kind.kind).observe(time.perf_counter() - started)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one object to what its spec says. Returns when to look again in seconds, or None."""
+        stage, manifest = self.stages[key.kind], self.store.get(key)
+        if manifest is None:
+            self.wakeups.forget(key)
+            return None
+        try:
+            obj = _resource(stage, manifest)
+        except ValidationError as error:
+            plan = _refused(explain(error))
+            await self._tell(key, manifest, plan)
+            return None
+        seen = await self._look(stage, obj)
+        plan = stage.plan(obj, seen, self._clock())
+        try:
+            await self._act(stage, obj, plan, seen)
+        except ApiError as error:
+            if error.refused:
+                await self._tell(key, manifest, _child_refused(plan, error))
+            raise
+        await self._tell(key, manifest, plan)
+        return plan.wake_after
+
+    async def _look(self, stage: Stage[Any], obj: Resource[Any]) -> Seen:
+        targets = stage.refs(obj)
+        self.wakeups.remember(obj.key, targets)
+        references = {key: found for key in targets if (found := self.store.get(key))}
+        children = self.store.owned_by(obj.uid, stage.owns)
+        seen = Seen(children, references, {}, self._present, self._config)
+        jobs = stage.inspect(obj, seen, self._clock())
+        pods = {name: await observe_pods(self.cluster, obj.namespace, name) for name in jobs}
+        return Seen(children, references, pods, self._present, self._config)
+
+    async def _act(self, stage: Stage[Any], obj: Resource[Any], plan: Plan, seen: Seen) -> None:
+        if obj.deleting:
+            return
+        kinds = {kind.kind: kind for kind in stage.owns}
+        wanted = {(kinds[m["kind"]], m["metadata"]["name"]): m for m in plan.children}
+        for (kind, name), body in wanted.items():
+            known = seen.child(kind, name)
+            if kind in CREATE_ONCE:
+                await self._create_once(kind, body, known, obj)
+            elif known is None or not contains(known, body):
+                self.store.put(kind, await self.cluster.apply(kind, body))
+        for kind, manifests in seen.children.items():
+            for child in manifests:
+                if (kind, child["metadata"]["name"]) not in wanted and _ours(child, obj.uid):
+                    await self._prune(kind, child)
+
+    async def _create_once(self, kind: Kind, body: Manifest, known: Manifest | None, obj: Resource[Any]) -> None:
+        if known is None:
+            known = await self._create(kind, body, obj.uid)
+        wanted = body.get("spec", {}).get("suspend")
+        if kind == JOB and wanted is not None and known["spec"].get("suspend", False) != wanted:
+            name = body["metadata"]["name"]
+            self.store.put(kind, await self.cluster.patch(kind, obj.namespace, name, {"spec": {"suspend": wanted}}))
+
+    async def _create(self, kind: Kind, body: Manifest, uid: str) -> Manifest:
+        try:
+            made = await self.cluster.create(kind, body)
+        except ApiError as error:
+            if not error.already_exists:
+                raise
+            found = await self.cluster.get(kind, body["metadata"]["namespace"], body["metadata"]["name"])
+            if found is None or owner_uid(found) != uid:
+                raise
+            made = found
+        self.store.put(kind, made)
+        return made
+
+    async def _prune(self, kind: Kind, child: Manifest) -> None:
+        meta = child["metadata"]
+        if "deletionTimestamp" not in meta:
+            await self.cluster.delete(kind, meta["namespace"], meta["name"], meta["uid"])
+
+    async def _tell(self, key: Key, manifest: Manifest, plan: Plan) -> None:
+        before, generation = manifest.get("status") or {}, manifest["metadata"].get("generation", 1)
+        conditions = merge(plan.conditions, before.get("conditions", ()), generation, self._clock())
+        status = {**plan.status, "observedGeneration": generation, "conditions": conditions}
+        if status != before:
+            body = {"metadata": {"name": key.name, "namespace": key.namespace, "uid": manifest["metadata"]["uid"]}}
+            try:
+                self.store.put(key.kind, await self.cluster.apply_status(key.kind, {**body, "status": status}))
+            except ApiError as error:
+                if not error.not_found:
+                    raise
+                return  # deleted meanwhile: nobody is left to tell
+            self._wake(self.wakeups.referrers(key))
+        told = before.get("conditions", ())
+        if plan.happening and _is_news(plan.happening, told):
+            await self._emit(key, manifest, plan.happening)
+
+    async def _emit(self, key: Key, manifest: Manifest, happening: Happening) -> None:
+        """Post an event. An event that cannot be posted is not worth another look."""
+        try:
+            await self.cluster.create(EVENT, _event(key, manifest, happening, self._clock()))
+        except ApiError as error:
+            log.info("Event %s not posted: %s", happening.reason, error, extra={"key": str(key)})
+
+    def _wake(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self.queue.add(key)
+
+
+def _resource(stage: Stage[Any], manifest: Manifest) -> Resource[Any]:
+    meta = manifest["metadata"]
+    return Resource(
+        kind=stage.kind,
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        generation=meta.get("generation", 1),
+        spec=stage.spec.model_validate(manifest.get("spec") or {}),
+        status=manifest.get("status") or {},
+        metadata=meta,
+    )
+
+
+def _refused(why: str) -> Plan:
+    """Say that a spec which admission let through breaks a rule; its children are left as they are."""
+    condition = Condition("Ready", "False", Reason.INVALID_SPEC, why)
+    return Plan(
+        status={"phase": "Failed"},
+        conditions=(condition,),
+        happening=Happening("Warning", Reason.INVALID_SPEC, why),
+    )
+
+
+def _child_refused(plan: Plan, error: ApiError) -> Plan:
+    """Say what the API server said about a child; the rest of the status stays as planned."""
+    why = f"{error.message}; mend the field it names, or the right that is missing"
+    condition = Condition("Ready", "False", Reason.CHILD_REFUSED, why)
+    others = tuple(c for c in plan.conditions if c.type != condition.type)
+    happening = Happening("Warning", Reason.CHILD_REFUSED, why)
+    return replace(plan, conditions=(*others, condition), happening=happening)
+
+
+def _ours(child: Manifest, uid: str) -> bool:
+    labels = child["metadata"].get("labels", {})
+    return labels.get(layout.LABEL_MANAGED_BY) == layout.MANAGED_BY and owner_uid(child) == uid
+
+
+def _is_news(happening: Happening, told: Iterable[Mapping[str, Any]]) -> bool:
+    """An event is news while no condition written before carries its reason."""
+    return all(c.get("reason") != happening.reason for c in told)
+
+
+def _event(key: Key, manifest: Manifest, happening: Happening, now: datetime) -> Manifest:
+    micro = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {
+        "apiVersion": EVENT.api_version,
+        "kind": EVENT.kind,
+        "metadata": {"generateName": f"{key.name[:200]}.", "namespace": key.namespace},
+        "eventTime": micro,
+        "action": "Reconcile",
+        "type": happening.type,
+        "reason": happening.reason,
+        "note": happening.message[:1024],
+        "reportingController": "genops.dev/operator",
+        "reportingInstance": "genops",
+        "regarding": {
+            "apiVersion": key.kind.api_version,
+            "kind": key.kind.kind,
+            "namespace": key.namespace,
+            "name": key.name,
+            "uid": manifest["metadata"]["uid"],
+        },
+    }

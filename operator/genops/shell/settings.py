@@ -1,0 +1,76 @@
+"""The operator's settings. The only place that reads the environment; each variable is listed in the reference."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from genops.core.model import Config
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message names the variable, the value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process runs."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespaces: tuple[str, ...] = ()  # empty: the whole cluster
+    workers: int = 8
+    resync_seconds: float = 300.0
+    health_host: str = "127.0.0.1"
+    health_port: int = 8080  # 0 takes a free one
+    lease_name: str = "genops-operator"
+    lease_namespace: str = "default"
+    identity: str = "genops"
+    leader_election: bool = True
+    log_format: str = "text"  # text or json
+    log_level: str = "INFO"
+    config: Config = field(default_factory=Config)
+
+
+def from_environment(env: Mapping[str, str] | None = None) -> Settings:
+    """Read GENOPS_* variables. Raises SettingsError for a value that cannot be used."""
+    e = os.environ if env is None else env
+    default = Settings()
+    return Settings(
+        kubeconfig=e.get("GENOPS_KUBECONFIG"),
+        context=e.get("GENOPS_CONTEXT"),
+        namespaces=tuple(n.strip() for n in e.get("GENOPS_NAMESPACES", "").split(",") if n.strip()),
+        workers=int(_number(e, "GENOPS_WORKERS", default.workers, 1, 256)),
+        resync_seconds=_number(e, "GENOPS_RESYNC_SECONDS", default.resync_seconds, 1, 86400),
+        health_host=e.get("GENOPS_HEALTH_HOST", default.health_host),
+        health_port=int(_number(e, "GENOPS_HEALTH_PORT", default.health_port, 0, 65535)),
+        lease_name=e.get("GENOPS_LEASE_NAME", default.lease_name),
+        lease_namespace=e.get("GENOPS_LEASE_NAMESPACE", default.lease_namespace),
+        identity=e.get("GENOPS_IDENTITY", f"{socket.gethostname()}-{os.getpid()}"),
+        leader_election=_choice(e, "GENOPS_LEADER_ELECTION", "true", ("true", "false")) == "true",
+        log_format=_choice(e, "GENOPS_LOG_FORMAT", default.log_format, ("text", "json")),
+        log_level=_choice(e, "GENOPS_LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+        config=Config(
+            trainer_image=e.get("GENOPS_TRAINER_IMAGE", default.config.trainer_image),
+            server_image=e.get("GENOPS_SERVER_IMAGE", default.config.server_image),
+            image_pull_policy=e.get("GENOPS_IMAGE_PULL_POLICY", default.config.image_pull_policy),
+        ),
+    )
+
+
+def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    text = env.get(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        raise SettingsError(f"{name}={text!r} is not a number; use {low:g} to {high:g}") from None
+    if not low <= value <= high:
+        raise SettingsError(f"{name}={text} is out of range; use {low:g} to {high:g}")
+    return value
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = env.get(name, default)
+    if value not in allowed:
+        raise SettingsError(f"{name}={value!r} is not known; use one of {', '.join(allowed)}")
+    return value
