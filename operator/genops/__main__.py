@@ -1,4 +1,4 @@
-"""The command line: `genops run | plan | generate | local | ...`. Each command is one module with `configure` and `main`.
+"""The command line: `genops run | plan | generate | local`. Each command is one module: `configure` and `main`.
 
 Modules are imported when their command is called, so that each needs only its own extra installed.
 """

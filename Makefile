@@ -1,0 +1,67 @@
+# Every target sets up what it needs from nothing, and says what is missing where it cannot go on.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+EXTRAS := --extra operator --extra local --extra trainers --extra tvm --extra tensorrt-rtx
+STAMP := .venv/.synced
+SERVER := .genops/venv-server
+SERVER_STAMP := $(SERVER)/.synced
+RUN := .venv/bin/python -m
+# Two spinning thread pools on two cores cost more than they give.
+export OMP_NUM_THREADS ?= 1
+export UV_NO_PROGRESS ?= $(if $(CI),1,)
+
+help: ## Show what there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install everything into .venv (uv, Python packages, programs from the system's packages)
+
+$(STAMP): pyproject.toml uv.lock e2e/setup.sh
+	@bash e2e/setup.sh
+	@echo "==> Python packages into .venv"
+	@uv sync --quiet --frozen $(EXTRAS)
+	@touch $@
+
+server-env: $(SERVER_STAMP) ## Install what a serving pod holds into its own environment
+
+$(SERVER_STAMP): $(STAMP)
+	@echo "==> Triton Inference Server and its packages into $(SERVER)"
+	@UV_PROJECT_ENVIRONMENT=$(SERVER) uv sync --quiet --frozen --extra server --no-dev
+	@touch $@
+
+check: setup ## Generated files, format, lint, types, layers, unit tests
+	@$(RUN) genops generate --check
+	@$(RUN) ruff format --check --quiet .
+	@$(RUN) ruff check --quiet .
+	@$(RUN) mypy
+	@.venv/bin/lint-imports --no-cache 2>&1 | tail -n 4
+	@$(RUN) pytest -q -n 2 --dist loadgroup -m "not slow" tests
+
+test: setup server-env ## All tests, on a real Kubernetes API server
+	@$(RUN) genops local build
+	@$(RUN) pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered tests e2e
+
+generate: setup ## Write CRDs and reference pages out of the types
+	@$(RUN) genops generate
+
+local: setup ## Bring up a real Kubernetes control plane on this machine, with the CRDs
+	@$(RUN) genops local up
+
+demo: setup server-env ## Take a real data set from an idea to a served, measured model
+	@$(RUN) genops demo
+
+bench: setup ## Measure the operator: speed, memory, API calls
+	@.venv/bin/python e2e/bench/operator.py
+
+bench-trainers: setup ## Measure the trainers against their gates, over three seeds
+	@.venv/bin/python e2e/bench/trainers.py
+
+bench-gpu: ## Measure training and generation on one NVIDIA GPU
+	@python3 e2e/bench/gpu.py
+
+clean: ## Take down the local cluster and remove what was installed here
+	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
+	@rm -rf .venv .genops
+
+.PHONY: help setup server-env check test generate local demo bench bench-trainers bench-gpu clean

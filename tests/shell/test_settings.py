@@ -1,0 +1,30 @@
+"""A wrong setting is refused with its name, its value and what is allowed."""
+
+import pytest
+
+from genops.shell.settings import Settings, SettingsError, from_environment
+
+
+def test_nothing_set_is_the_default() -> None:
+    assert from_environment({"GENOPS_IDENTITY": "genops"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("GENOPS_WORKERS", "many", "is not a number; use 1 to 256"),
+        ("GENOPS_WORKERS", "0", "is out of range; use 1 to 256"),
+        ("GENOPS_RESYNC_SECONDS", "nan", "is out of range"),
+        ("GENOPS_HEALTH_PORT", "70000", "use 0 to 65535"),
+        ("GENOPS_LEADER_ELECTION", "maybe", "use one of true, false"),
+        ("GENOPS_LOG_LEVEL", "LOUD", "use one of DEBUG"),
+    ],
+)
+def test_a_wrong_value_names_itself(name: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=name) as refused:
+        from_environment({name: value})
+    assert says in str(refused.value)
+
+
+def test_namespaces_are_a_list() -> None:
+    assert from_environment({"GENOPS_NAMESPACES": "a, b,"}).namespaces == ("a", "b")
