@@ -57,12 +57,12 @@ def writing(uri: str, kind: str, body: dict[str, Any]) -> Iterator[Path]:
     """
     remote = is_remote(uri)
     target = None if remote else local_path(uri)
-    with _store_errors(uri):
+    with store_errors(uri):
         if target:
             target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent if target else None))
     try:
-        with _store_errors(uri):
+        with store_errors(uri):
             yield scratch
             seal(scratch, kind, body)
             if target:
@@ -148,7 +148,7 @@ def fetch(uri: str) -> Path:
     if not is_remote(uri):
         return local_path(uri)
     filesystem, root = _filesystem(uri)
-    with _store_errors(uri):
+    with store_errors(uri):
         if not filesystem.exists(f"{root}/{MANIFEST}"):
             raise JobError(Code.MISSING_INPUT, f"{uri} has no {MANIFEST}: nothing finished was written there")
         name = hashlib.sha256(uri.encode() + filesystem.cat_file(f"{root}/{MANIFEST}")).hexdigest()
@@ -165,11 +165,22 @@ def remove(uri: str) -> None:
     """Remove whatever is at `uri`; nothing there is fine."""
     if is_remote(uri):
         filesystem, root = _filesystem(uri)
-        with _store_errors(uri):
+        with store_errors(uri):
             if filesystem.exists(root):
                 filesystem.rm(root, recursive=True)
         return
     shutil.rmtree(local_path(uri), ignore_errors=True)
+
+
+def listing(uri: str) -> list[str]:
+    """Name what lies at a location; nothing where there is no such folder."""
+    if is_remote(uri):
+        filesystem, root = _filesystem(uri)
+        with store_errors(uri):
+            found = filesystem.ls(root, detail=False) if filesystem.exists(root) else []
+        return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
+    folder = local_path(uri)
+    return sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
 
 
 def _read_manifest(folder: Path, uri: str) -> bytes:
@@ -203,7 +214,7 @@ def _upload(folder: Path, uri: str) -> None:
 def _filesystem(uri: str) -> tuple[Any, str]:
     import fsspec  # only remote stores need it
 
-    with _store_errors(uri):
+    with store_errors(uri):
         filesystem, root = fsspec.core.url_to_fs(uri)
     return filesystem, str(root).rstrip("/")
 
@@ -217,7 +228,7 @@ def _fsync(path: Path) -> None:
 
 
 @contextmanager
-def _store_errors(uri: str) -> Iterator[None]:
+def store_errors(uri: str) -> Iterator[None]:
     """Turn a full, forbidden or absent store into the JobError that decides about a retry."""
     try:
         yield

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,10 +120,17 @@ class Bar:
         self._bar.stop()
 
 
+def rank_in(environ: Mapping[str, str]) -> int:
+    """Say which of several processes this is: torchrun's RANK, or the index that an indexed Job gives its pod."""
+    if int(environ.get("WORLD_SIZE") or 1) == 1:
+        return 0
+    return int(environ.get("RANK") or environ.get("JOB_COMPLETION_INDEX") or 0)
+
+
 def run(task: Any, job: Job) -> int:
     """Run one job in this process: heartbeats while it works, one report at its end. Returns the exit code."""
     terminal = sys.stdout.isatty()
-    pod = Pod(Bar() if terminal else Lines(sys.stdout), rank=int(os.environ.get("RANK") or 0), every=_every(terminal))
+    pod = Pod(Bar() if terminal else Lines(sys.stdout), rank=rank_in(os.environ), every=_every(terminal))
     _stop_on_signals(pod)
     started = time.monotonic()
     report = _answer(task, job, pod)
@@ -134,7 +141,7 @@ def run(task: Any, job: Job) -> int:
 
 def refuse(verb: str, code: Code, message: str) -> int:
     """Answer a task that could not even be started."""
-    _tell(Report(verb=verb, code=code, message=message), int(os.environ.get("RANK") or 0), sys.stdout.isatty())
+    _tell(Report(verb=verb, code=code, message=message), rank_in(os.environ), sys.stdout.isatty())
     return int(code)
 
 
