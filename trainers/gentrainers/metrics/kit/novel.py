@@ -1,0 +1,56 @@
+"""What the tests for copying share: distances to the nearest rows in pixels or columns, and longest copied spans.
+
+Distances are taken in the data's own space, not in features: a classifier's features forget exactly what makes a copy
+a copy. Read the results with care: published detectors miss memorisation too, and none of these proves its absence.
+"""
+
+import numpy as np
+
+from gentrainers.metrics.kit.arrays import Bools, Floats, Ints
+from gentrainers.metrics.kit.bench import Bench
+from gentrainers.metrics.kit.copies import longest_copies
+from gentrainers.metrics.kit.neighbours import nearest
+from gentrainers.metrics.kit.rows import Rows, flat, joined
+
+USUAL = 0.95  # of the unseen documents copy no longer span from the train split than the limit
+
+
+def made(bench: Bench) -> Rows:
+    """All samples of all seeds."""
+    return joined([bench.samples(seed) for seed in bench.seeds])
+
+
+def authentic(rows: Rows, train: Rows) -> Bools:
+    """Say which rows are authentic: [rows]. Alaa et al. 2022, section 4.3.
+
+    A row is not, if it lies closer to its nearest training row than any other training row does.
+    """
+    space = flat(train)
+    distance, neighbour = nearest(flat(rows), space)
+    used, back = np.unique(neighbour, return_inverse=True)
+    apart, _ = nearest(space[used], space, skip=used)
+    return np.asarray(distance > apart[back.reshape(-1)])
+
+
+def ways(rows: Rows, others: Rows, itself: bool = False) -> Floats:
+    """Return the distance of each row to the nearest of the others; `itself` when both are the same rows."""
+    skip = np.arange(len(rows)) if itself else None
+    return nearest(flat(rows), flat(others), skip)[0]
+
+
+def copied(bench: Bench) -> Ints:
+    """Return the longest copied span in tokens of each sample of all seeds."""
+    key = ("copied", bench.maker.name, bench.n, bench.seeds)
+    return bench.once(key, lambda: longest_copies(_sequences(made(bench)), bench.ground.corpus))
+
+
+def usual_copy(bench: Bench) -> float:
+    """Return the span that 95 % of unseen documents do not exceed: common phrases are not copies."""
+    unseen = bench.ground.unseen.rows
+    found = bench.once(("copied", "unseen"), lambda: longest_copies(_sequences(unseen), bench.ground.corpus))
+    return float(np.quantile(found, USUAL))
+
+
+def _sequences(rows: Rows) -> list[Ints]:
+    assert isinstance(rows, list), "only text and music are sequences"
+    return rows
