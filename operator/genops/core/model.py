@@ -77,6 +77,10 @@ class Config:
     trainer_image: str = "genops-trainers:latest"
     server_image: str = "genops-server:latest"
     image_pull_policy: str = "IfNotPresent"
+    store: str = "pvc://genops-store"  # where artifacts go that name no place of their own
+    store_size: str = "10Gi"
+    store_class: str | None = None
+    store_access: str = "ReadWriteOnce"
 
 
 @dataclass(frozen=True)

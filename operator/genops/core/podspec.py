@@ -13,6 +13,7 @@ from gencontract import layout
 from gencontract.codes import PERMANENT, Code
 from gencontract.task import TaskFile
 from gencontract.wire import encode_task
+from genops.core.blocks import EnvVar, PodTemplate, Resources, Volume
 from genops.core.kinds import JOB
 from genops.core.model import Config, Manifest, Resource
 from genops.core.names import child_labels, child_name, owner_reference
@@ -20,14 +21,8 @@ from genops.core.names import child_labels, child_name, owner_reference
 TASK_ANNOTATION = f"{layout.GROUP}/task"
 USER_ID = 65532
 GRACE_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A claim that the pod sees at STORE_DIR/<claim>."""
-
-    claim: str
-    read_only: bool = False
+DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "512Mi"}}
+TRAINER = ("python", "-m", "gentrainers", "--task", layout.TASK_FILE)
 
 
 @dataclass(frozen=True)
@@ -37,11 +32,11 @@ class Work:
     role: str
     task: TaskFile
     image: str
-    command: tuple[str, ...] = ("python", "-m", "gentrainers", "--task", layout.TASK_FILE)
-    mounts: tuple[Mount, ...] = ()
+    command: tuple[str, ...] = TRAINER
+    claims: tuple[str, ...] = ()  # mounted at STORE_DIR/<claim>
     secrets: tuple[str, ...] = ()  # mounted as files under SECRET_DIR/<name>; values are never read by the operator
-    resources: Mapping[str, Any] = field(default_factory=dict)
-    template: Mapping[str, Any] = field(default_factory=dict)  # nodeSelector, tolerations, priorityClassName
+    resources: Resources | None = None
+    template: PodTemplate | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -73,17 +68,18 @@ def claims_of(*uris: str | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def job(owner: Resource[Any], work: Work, trying: Trying, config: Config) -> Manifest:
-    """Build the Job that runs `work` once. Its name holds the hash of all that makes it what it is."""
+def job(owner: Resource[Any], work: Work, trying: Trying, config: Config, inputs: Any) -> Manifest:
+    """Build the Job that does `work` once. Its name holds the hash of `inputs`, which must say all that matters.
+
+    The template is not part of the name: a newer operator, which may render it otherwise, leaves running Jobs alone.
+    """
     labels = child_labels(owner.kind, owner.metadata, work.role)
-    template = pod_template(work, labels, config)
-    name = child_name(owner.name, work.role, [owner.uid, template])
     spec: dict[str, Any] = {
         "backoffLimit": trying.backoff_limit,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": failure_rules()},
         "suspend": trying.suspend,
-        "template": template,
+        "template": pod_template(work, labels, config),
     }
     if trying.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = trying.deadline_seconds
@@ -91,7 +87,7 @@ def job(owner: Resource[Any], work: Work, trying: Trying, config: Config) -> Man
         "apiVersion": JOB.api_version,
         "kind": JOB.kind,
         "metadata": {
-            "name": name,
+            "name": child_name(owner.name, work.role, [owner.uid, inputs]),
             "namespace": owner.namespace,
             "labels": labels,
             "ownerReferences": [owner_reference(owner.kind, owner.metadata)],
@@ -111,21 +107,20 @@ def failure_rules() -> list[dict[str, Any]]:
 
 
 def pod_template(work: Work, labels: Mapping[str, str], config: Config) -> Manifest:
-    """Build the template of a pod that meets the `restricted` pod security standard."""
+    """Build the template of a pod that meets the `restricted` pod security standard, whatever the user's part says."""
+    extra = work.template or PodTemplate()
     spec: dict[str, Any] = {
-        **work.template,
+        **_placement(extra),
         "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
+        "automountServiceAccountToken": extra.service_account_name is not None,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": pod_security(),
-        "containers": [_container(work, config)],
-        "volumes": _volumes(work),
+        "containers": [_container(work, extra, config)],
+        "volumes": _volumes(work, extra),
     }
-    return {
-        "metadata": {"labels": dict(labels), "annotations": {TASK_ANNOTATION: encode_task(work.task)}},
-        "spec": spec,
-    }
+    annotations = {**extra.annotations, TASK_ANNOTATION: encode_task(work.task)}
+    return {"metadata": {"labels": {**extra.labels, **labels}, "annotations": annotations}, "spec": spec}
 
 
 def pod_security() -> dict[str, Any]:
@@ -149,46 +144,88 @@ def container_security() -> dict[str, Any]:
     }
 
 
-def _container(work: Work, config: Config) -> Manifest:
-    env = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **work.env}
+def _placement(extra: PodTemplate) -> dict[str, Any]:
+    said = {
+        "nodeSelector": dict(extra.node_selector),
+        "tolerations": [_plain(t) for t in extra.tolerations],
+        "priorityClassName": extra.priority_class_name,
+        "runtimeClassName": extra.runtime_class_name,
+        "serviceAccountName": extra.service_account_name,
+        "imagePullSecrets": [_plain(s) for s in extra.image_pull_secrets],
+    }
+    return {k: v for k, v in said.items() if v}
+
+
+def _container(work: Work, extra: PodTemplate, config: Config) -> Manifest:
+    fixed = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **work.env}
+    env = [_env(e) for e in extra.env] + [{"name": k, "value": v} for k, v in sorted(fixed.items())]
     return {
         "name": layout.CONTAINER,
         "image": work.image,
         "imagePullPolicy": config.image_pull_policy,
         "command": list(work.command),
-        "env": [{"name": k, "value": v} for k, v in sorted(env.items())],
-        "resources": dict(work.resources),
+        "env": env,
+        "resources": _plain(work.resources) if work.resources else DEFAULT_RESOURCES,
         "securityContext": container_security(),
         "terminationMessagePath": layout.TERMINATION_LOG,
         "terminationMessagePolicy": "File",
-        "volumeMounts": _mounts(work),
+        "volumeMounts": [mount for _, mount in _all_volumes(work, extra)],
     }
 
 
-def _mounts(work: Work) -> list[dict[str, Any]]:
-    stores = [
-        {"name": f"store-{i}", "mountPath": f"{layout.STORE_DIR}/{m.claim}", "readOnly": m.read_only}
-        for i, m in enumerate(work.mounts)
-    ]
-    secrets = [
-        {"name": f"secret-{i}", "mountPath": f"{layout.SECRET_DIR}/{name}", "readOnly": True}
-        for i, name in enumerate(work.secrets)
-    ]
-    fixed = [
-        {"name": "task", "mountPath": layout.TASK_DIR, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    return fixed + stores + secrets
+def _volumes(work: Work, extra: PodTemplate) -> list[dict[str, Any]]:
+    return [volume for volume, _ in _all_volumes(work, extra)]
 
 
-def _volumes(work: Work) -> list[dict[str, Any]]:
+def _all_volumes(work: Work, extra: PodTemplate) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each volume with its mount."""
     task = {"path": "task.json", "fieldRef": {"fieldPath": f"metadata.annotations['{TASK_ANNOTATION}']"}}
-    stores: list[dict[str, Any]] = [
-        {"name": f"store-{i}", "persistentVolumeClaim": {"claimName": m.claim, "readOnly": m.read_only}}
-        for i, m in enumerate(work.mounts)
+    return [
+        _volume("task", {"downwardAPI": {"items": [task]}}, layout.TASK_DIR, read_only=True),
+        _volume("tmp", {"emptyDir": {}}, "/tmp"),
+        *(
+            _volume(f"store-{i}", {"persistentVolumeClaim": {"claimName": claim}}, f"{layout.STORE_DIR}/{claim}")
+            for i, claim in enumerate(work.claims)
+        ),
+        *(
+            _volume(
+                f"secret-{i}",
+                {"secret": {"secretName": name, "defaultMode": 0o440}},
+                f"{layout.SECRET_DIR}/{name}",
+                read_only=True,
+            )
+            for i, name in enumerate(work.secrets)
+        ),
+        *(_volume(f"user-{v.name}", _source(v), v.mount_path, v.read_only) for v in extra.volumes),
     ]
-    secrets: list[dict[str, Any]] = [
-        {"name": f"secret-{i}", "secret": {"secretName": name, "defaultMode": 0o440}}
-        for i, name in enumerate(work.secrets)
-    ]
-    return [{"name": "task", "downwardAPI": {"items": [task]}}, {"name": "tmp", "emptyDir": {}}, *stores, *secrets]
+
+
+def _volume(
+    name: str, source: dict[str, Any], path: str, read_only: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    mount: dict[str, Any] = {"name": name, "mountPath": path}
+    return {"name": name, **source}, {**mount, "readOnly": True} if read_only else mount
+
+
+def _source(volume: Volume) -> dict[str, Any]:
+    if volume.config_map:
+        return {"configMap": {"name": volume.config_map.name}}
+    if volume.secret:
+        return {"secret": {"secretName": volume.secret.name}}
+    if volume.pvc:
+        return {"persistentVolumeClaim": {"claimName": volume.pvc.name}}
+    return {"emptyDir": _plain(volume.empty_dir) if volume.empty_dir else {}}
+
+
+def _env(variable: EnvVar) -> dict[str, Any]:
+    if variable.value is not None:
+        return {"name": variable.name, "value": variable.value}
+    source = "secretKeyRef" if variable.secret_key_ref else "configMapKeyRef"
+    return {
+        "name": variable.name,
+        "valueFrom": {source: _plain(variable.secret_key_ref or variable.config_map_key_ref)},
+    }
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    return dict(model.model_dump(mode="json", by_alias=True, exclude_none=True))

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The work took longer than the spec allows"
     # GenDataset
     PREPARING = "Preparing", "The source is fetched, cleaned, checked and split"
+    FETCHED = "Fetched", "The source was read"
     FROZEN = "Frozen", "The data is complete and named by its digest"
     CHECKS_PASSED = "ChecksPassed", "Every check with action Block passed"
     CHECKS_WARNED = "ChecksWarned", "A check with action Warn did not pass"

@@ -125,7 +125,7 @@ class Engine:
         kinds = {kind.kind: kind for kind in stage.owns}
         wanted = {(kinds[m["kind"]], m["metadata"]["name"]): m for m in plan.children}
         for (kind, name), body in wanted.items():
-            known = seen.child(kind, name)
+            known = seen.child(kind, name) or self._shared(kind, body)
             if kind in CREATE_ONCE:
                 await self._create_once(kind, body, known, obj)
             elif known is None or not contains(known, body):
@@ -134,6 +134,12 @@ class Engine:
             for child in manifests:
                 if (kind, child["metadata"]["name"]) not in wanted and _ours(child, obj.uid):
                     await self._prune(kind, child)
+
+    def _shared(self, kind: Kind, body: Manifest) -> Manifest | None:
+        """Find a child that belongs to the whole namespace, such as the store's claim: it names no owner."""
+        if _owned(body):
+            return None
+        return self.store.get(Key(kind, body["metadata"]["namespace"], body["metadata"]["name"]))
 
     async def _create_once(self, kind: Kind, body: Manifest, known: Manifest | None, obj: Resource[Any]) -> None:
         if known is None:
@@ -150,7 +156,7 @@ class Engine:
             if not error.already_exists:
                 raise
             found = await self.cluster.get(kind, body["metadata"]["namespace"], body["metadata"]["name"])
-            if found is None or owner_uid(found) != uid:
+            if found is None or (_owned(body) and owner_uid(found) != uid):
                 raise
             made = found
         self.store.put(kind, made)
@@ -221,6 +227,10 @@ def _child_refused(plan: Plan, error: ApiError) -> Plan:
     others = tuple(c for c in plan.conditions if c.type != condition.type)
     happening = Happening("Warning", Reason.CHILD_REFUSED, why)
     return replace(plan, conditions=(*others, condition), happening=happening)
+
+
+def _owned(body: Manifest) -> bool:
+    return bool(body["metadata"].get("ownerReferences"))
 
 
 def _ours(child: Manifest, uid: str) -> bool:

@@ -54,6 +54,10 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
             trainer_image=e.get("GENOPS_TRAINER_IMAGE", default.config.trainer_image),
             server_image=e.get("GENOPS_SERVER_IMAGE", default.config.server_image),
             image_pull_policy=e.get("GENOPS_IMAGE_PULL_POLICY", default.config.image_pull_policy),
+            store=e.get("GENOPS_STORE", default.config.store).rstrip("/"),
+            store_size=e.get("GENOPS_STORE_SIZE", default.config.store_size),
+            store_class=e.get("GENOPS_STORE_CLASS") or None,
+            store_access=_choice(e, "GENOPS_STORE_ACCESS", "ReadWriteOnce", ("ReadWriteOnce", "ReadWriteMany")),
         ),
     )
 

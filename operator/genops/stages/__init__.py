@@ -1,1 +1,8 @@
-""""""
+"""The kinds that are reconciled. A new kind is one folder and one entry here."""
+
+from typing import Any
+
+from genops.core.model import Stage
+from genops.stages.dataset import DATASET
+
+STAGES: tuple[Stage[Any], ...] = (DATASET,)

@@ -1,0 +1,36 @@
+"""Decide what a GenDataset should own now, and what it should say. Pure; never raises for a bad world."""
+
+from datetime import datetime
+
+from genops.core.jobs import wants_look
+from genops.core.kinds import GEN_DEPLOYMENT
+from genops.core.model import Key, Plan, Resource, Seen
+from genops.stages.dataset import children, status
+from genops.stages.dataset.spec import Spec
+
+
+def plan(obj: Resource[Spec], seen: Seen, now: datetime) -> Plan:
+    """Decide what this GenDataset should own now, and what it should say."""
+    facts = status.read(obj, seen, now)
+    said = status.report(facts)
+    return Plan(
+        children=children.wanted(obj, facts, seen.config),
+        status=said.status,
+        conditions=said.conditions,
+        happening=said.happening,
+        wake_after=facts.wake_after,
+    )
+
+
+def refs(obj: Resource[Spec]) -> tuple[Key, ...]:
+    """Name the deployment whose captured traffic is the source."""
+    capture = obj.spec.source.capture
+    return (Key(GEN_DEPLOYMENT, obj.namespace, capture.deployment_ref.name),) if capture else ()
+
+
+def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
+    """Ask for the pods of the Job while its outcome is not recorded."""
+    if status.recorded(obj):
+        return ()
+    job = status.current(obj, seen)
+    return (job["metadata"]["name"],) if job and wants_look(job, now) else ()
