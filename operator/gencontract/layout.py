@@ -33,6 +33,7 @@ ENV_POD_IP = "POD_IP"
 PORT_HTTP = 8000
 PORT_GRPC = 8001
 PORT_METRICS = 8002
+PORT_READY = 8080  # the launcher's /readyz and /livez
 PORT_RENDEZVOUS = 29500
 
 MANIFEST = "manifest.json"  # of every artifact folder; its SHA-256 is the artifact's digest

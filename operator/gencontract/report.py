@@ -83,6 +83,7 @@ class EngineReport(Answer):
     cached: bool = False
     build_seconds: float | None = None
     max_abs_error: float | None = None
+    quality: float | None = None  # sliced Wasserstein distance from its samples to the dataset, where one was given
     p50_ms: float | None = None
     p95_ms: float | None = None
     throughput: float | None = None  # samples per second at the largest batch

@@ -196,10 +196,12 @@ class ServeTask(Wire):
 
     verb: Literal["serve"] = "serve"
     repository: Input
-    address: str = "127.0.0.1"
+    address: str = "127.0.0.1"  # where the environment has POD_IP, that is taken instead
     http_port: int = 8000
     grpc_port: int = 8001
     metrics_port: int = 8002
+    ready_port: int = 8080  # GET /readyz and /livez of the launcher, for probes
+    drain_seconds: float = Field(5, ge=0)  # between saying not ready and stopping, for balancers to notice
 
 
 AnyTask = Annotated[

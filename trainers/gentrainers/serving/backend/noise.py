@@ -1,0 +1,79 @@
+"""Noise and conditions as a pure function of a request's seed, the same in the export check and in the server.
+
+Each sample has a seed of its own, so it gets the same numbers whatever else is in its batch. The generator is Philox,
+which counts instead of remembering; its stream is the same under numpy 1.26 and 2.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+MASK = (1 << 64) - 1
+
+
+class WrongInput(ValueError):
+    """A request asks for what the model does not have; the message names input, value and what is allowed."""
+
+
+def source(seed: int, stream: int) -> np.random.Generator:
+    """Return the generator of one input (its place among the inputs is the stream) of one sample."""
+    return np.random.Generator(np.random.Philox(key=np.array([int(seed) & MASK, stream], dtype=np.uint64)))
+
+
+def draw(spec: Mapping[str, Any], seeds: Sequence[int], given: Array | None, stream: int, shares: Sequence[float]) -> Array:
+    """Make one input of the generation: [len(seeds), ...]. Noise is drawn; a condition is as given, else drawn."""
+    shape = tuple(int(n) for n in spec["shape"][1:])
+    kind = spec["draw"]
+    if kind == "normal":
+        return np.stack([source(s, stream).standard_normal(shape, dtype=np.float32) for s in seeds])
+    if kind == "uniform":
+        return np.stack([source(s, stream).random(shape, dtype=np.float32) for s in seeds])
+    if kind == "label":
+        return _labels(spec, seeds, given, stream, shares)
+    return _bytes(spec, seeds, given) if kind == "caption" else _prompts(spec, seeds, given)
+
+
+def _labels(
+    spec: Mapping[str, Any], seeds: Sequence[int], given: Array | None, stream: int, shares: Sequence[float]
+) -> Array:
+    high = int(spec["high"])
+    if given is not None:
+        return checked(spec["name"], np.asarray(given, dtype=np.int64).reshape(len(seeds)), 0, high)
+    edges = np.cumsum(shares if len(shares) == high else np.full(high, 1 / high))
+    points = np.array([source(s, stream).random() for s in seeds]) * edges[-1]
+    return np.minimum(np.searchsorted(edges, points, side="right"), high - 1).astype(np.int64)
+
+
+def checked(name: str, values: Array, low: int, high: int) -> Array:
+    """Return values that are all in low .. high - 1. Raises WrongInput that names the first that is not."""
+    wrong = values[(values < low) | (values >= high)]
+    if wrong.size:
+        raise WrongInput(f"input {name!r}: {int(wrong[0])} is not in {low}..{high - 1}")
+    return values
+
+
+def _bytes(spec: Mapping[str, Any], seeds: Sequence[int], given: Array | None) -> Array:
+    """Captions as UTF-8 bytes, cut or filled up with zeros."""
+    out = np.zeros((len(seeds), int(spec["shape"][1])), dtype=np.int64)
+    texts = [] if given is None else np.asarray(given, dtype=object).reshape(len(seeds))
+    for row, text in enumerate(texts):
+        data = (text if isinstance(text, bytes) else str(text).encode())[: out.shape[1]]
+        out[row, : len(data)] = np.frombuffer(data, dtype=np.uint8)
+    return out
+
+
+def _prompts(spec: Mapping[str, Any], seeds: Sequence[int], given: Array | None) -> Array:
+    """Prompts as tokens; -1 stands where the model is free."""
+    out = np.full((len(seeds), int(spec["shape"][1])), -1, dtype=np.int64)
+    if given is None:
+        return out
+    tokens = np.asarray(given, dtype=np.int64).reshape(len(seeds), -1)
+    if tokens.shape[1] > out.shape[1]:
+        raise WrongInput(f"input {spec['name']!r}: {tokens.shape[1]} tokens, the model takes at most {out.shape[1]}")
+    if spec["high"]:
+        checked(spec["name"], tokens, -1, int(spec["high"]))
+    out[:, : tokens.shape[1]] = tokens
+    return out

@@ -1,0 +1,5 @@
+"""TensorRT-RTX: as TensorRT."""
+
+from .tensorrt import load
+
+__all__ = ["load"]
