@@ -27,8 +27,8 @@ def canonical(value: Any) -> bytes:
 
 
 def encode_task(task: TaskFile) -> str:
-    """Encode a task file; fields left at None are not written."""
-    return json.dumps(task.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2, sort_keys=True)
+    """Encode a task file in one line; fields left at None are not written."""
+    return canonical(task.model_dump(mode="json", by_alias=True, exclude_none=True)).decode()
 
 
 def decode_task(text: str | bytes) -> TaskFile:

@@ -150,7 +150,7 @@ async def test_a_merge_patch_flips_suspend(port: Cluster, space: str) -> None:
 
 async def test_an_event_gets_its_name_from_the_server(port: Cluster, space: str) -> None:
     body = {
-        "metadata": {"generateName": "digits.", "namespace": space},
+        "metadata": {"generateName": "digits-", "namespace": space},
         "eventTime": "2026-01-01T00:00:00.000000Z",
         "action": "Reconcile",
         "type": "Normal",
@@ -166,7 +166,7 @@ async def test_an_event_gets_its_name_from_the_server(port: Cluster, space: str)
         },
     }
     made = await port.create(EVENT, body)
-    assert made["metadata"]["name"].startswith("digits.")
+    assert made["metadata"]["name"].startswith("digits-")
 
 
 async def test_a_log_of_nobody_is_empty(port: Cluster, space: str) -> None:

@@ -58,6 +58,16 @@ def pod_path(uri: str) -> str:
     return layout.STORE_DIR + "/" + uri.removeprefix("pvc://") if uri.startswith("pvc://") else uri
 
 
+def store_uri(path: str) -> str:
+    """Turn a path that a pod names back into pvc://<claim>/<path>; other locations stay as they are.
+
+    >>> store_uri("/genops/store/digits-data/dataset")
+    'pvc://digits-data/dataset'
+    """
+    root = layout.STORE_DIR + "/"
+    return "pvc://" + path.removeprefix(root) if path.startswith(root) else path
+
+
 def claims_of(*uris: str | None) -> tuple[str, ...]:
     """Name the claims that locations live on.
 
@@ -102,7 +112,7 @@ def failure_rules() -> list[dict[str, Any]]:
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {"action": "Ignore", "onExitCodes": {**codes, "values": [int(Code.PREEMPTED)]}},
-        {"action": "FailJob", "onExitCodes": {**codes, "values": list(PERMANENT)}},
+        {"action": "FailJob", "onExitCodes": {**codes, "values": [int(c) for c in PERMANENT]}},
     ]
 
 

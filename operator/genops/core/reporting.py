@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from gencontract.report import Artifact, Checkpoint, CheckReport, Progress, Usage
 from genops.core.conditions import Condition
 from genops.core.model import Happening, Manifest
+from genops.core.podspec import store_uri
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ def checkpoint_status(checkpoint: Checkpoint | None) -> Manifest | None:
     """Write a checkpoint as `status.checkpoint`."""
     if checkpoint is None:
         return None
-    return {"uri": checkpoint.uri, "step": checkpoint.step, "digest": checkpoint.digest}
+    return {"uri": store_uri(checkpoint.uri), "step": checkpoint.step, "digest": checkpoint.digest}
 
 
 def artifact_status(artifact: Artifact | None) -> Manifest | None:
     """Write an artifact as its place and digest."""
-    return {"uri": artifact.uri, "digest": artifact.digest} if artifact else None
+    return {"uri": store_uri(artifact.uri), "digest": artifact.digest} if artifact else None
 
 
 def usage_status(usage: Usage) -> Manifest:

@@ -248,7 +248,7 @@ def _event(key: Key, manifest: Manifest, happening: Happening, now: datetime) ->
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
-        "metadata": {"generateName": f"{key.name[:200]}.", "namespace": key.namespace},
+        "metadata": {"generateName": f"{key.name[:200]}-", "namespace": key.namespace},
         "eventTime": micro,
         "action": "Reconcile",
         "type": happening.type,

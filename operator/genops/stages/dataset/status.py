@@ -14,8 +14,9 @@ from genops.core.jobs import POLL_SECONDS, Failure, JobFacts, age, read_job
 from genops.core.kinds import GEN_DEPLOYMENT, JOB
 from genops.core.model import Happening, Key, Manifest, Resource, Seen
 from genops.core.names import child_name
+from genops.core.podspec import store_uri
 from genops.core.reasons import Reason
-from genops.core.reporting import Said, check_status, progress_status, usage_status
+from genops.core.reporting import Said, artifact_status, check_status, progress_status, usage_status
 from genops.core.rules import Rule, always, first
 from genops.stages.dataset.spec import Spec
 
@@ -187,14 +188,13 @@ def _outcome(obj: Resource[Spec], job: JobFacts, known: bool) -> Manifest:
 def _from_report(said: Report) -> Manifest:
     assert said.artifact is not None
     outcome: Manifest = {
-        "digest": said.artifact.digest,
-        "uri": said.artifact.uri,
+        **(artifact_status(said.artifact) or {}),
         "revision": said.revision,
         "samples": said.samples,
         "bytes": said.bytes,
         "splits": [{"name": s.name, "samples": s.samples, "digest": s.digest} for s in said.splits],
         "checks": [check_status(c) for c in said.checks],
-        "reference": {"uri": said.reference} if said.reference else None,
+        "reference": {"uri": store_uri(said.reference)} if said.reference else None,
         "usage": usage_status(said.usage),
     }
     return {k: v for k, v in outcome.items() if v not in (None, [])}
