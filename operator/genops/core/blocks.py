@@ -243,7 +243,7 @@ class Retry(SpecModel):
     limit: int = Field(
         3, ge=0, le=100, description="How many times at most; an attempt that was preempted is not counted."
     )
-    on: Annotated[list[Literal["Preempted", "NodeLost", "Error"]], Unique()] = Field(
+    after: Annotated[list[Literal["Preempted", "NodeLost", "Error"]], Unique()] = Field(
         ["Preempted", "NodeLost", "Error"], min_length=1, max_length=3, description="After which ends."
     )
 

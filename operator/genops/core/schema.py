@@ -174,20 +174,20 @@ Dials = Annotated[dict[str, Dial], Field(max_length=64)]
 
 
 def read_dials(dials: dict[str, int | str]) -> dict[str, Any]:
-    """Turn dials into plain values: text that is a JSON number, boolean or null becomes one.
+    """Turn dials into plain values: text that is JSON, other than text in quotes, becomes what it says.
 
-    >>> read_dials({"batchSize": 64, "learningRate": "3e-4", "compile": "true", "schedule": "cosine"})
-    {'batchSize': 64, 'learningRate': 0.0003, 'compile': True, 'schedule': 'cosine'}
+    >>> read_dials({"batch": 64, "lr": "3e-4", "compile": "true", "schedule": "cosine", "betas": "[0.9, 0.99]"})
+    {'batch': 64, 'lr': 0.0003, 'compile': True, 'schedule': 'cosine', 'betas': [0.9, 0.99]}
     """
     return {name: _read_dial(value) for name, value in dials.items()}
 
 
 def _read_dial(value: int | str) -> Any:
     try:
-        plain = json.loads(value) if isinstance(value, str) else value
+        plain = json.loads(value, parse_constant=str) if isinstance(value, str) else value
     except ValueError:
         return value
-    return plain if plain is None or isinstance(plain, bool | int | float) else value
+    return value if isinstance(plain, str) else plain
 
 
 @dataclass(frozen=True)

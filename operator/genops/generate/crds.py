@@ -53,6 +53,10 @@ _ORDER = (
 )
 
 
+# Without quotes, YAML 1.1 takes these for a boolean or for nothing.
+_NOT_TEXT = frozenset({"on", "off", "yes", "no", "y", "n", "true", "false", "null", "~"})
+
+
 class SchemaError(TypeError):
     """A type that the API server's schema cannot say; the message names the field."""
 
@@ -106,7 +110,27 @@ def _not_lower(field: str) -> str:
 def structural(model: type[BaseModel]) -> Node:
     """Turn a pydantic model into a structural schema. Raises SchemaError that names the field."""
     whole = model.model_json_schema(by_alias=True, schema_generator=_Generator)
-    return _node(whole, whole.get("$defs", {}), (model.__name__,), ())
+    node = _node(whole, whole.get("$defs", {}), (model.__name__,), ())
+    if issubclass(model, SpecModel):
+        _refuse_booleans(node, model.__name__)
+    return node
+
+
+def _refuse_booleans(node: Node, path: str) -> None:
+    """Refuse words of a spec that YAML 1.1, and so kubectl, does not take for text."""
+    for word in (*node.get("properties", {}), *node.get("enum", ())):
+        if str(word).lower() in _NOT_TEXT:
+            raise SchemaError(f"{path}: YAML reads {word} as a boolean or nothing; choose another word")
+    for name, child in below(node):
+        _refuse_booleans(child, path + name)
+
+
+def below(node: Node) -> Iterator[tuple[str, Node]]:
+    """List the nodes right below one, each with the end of its path."""
+    yield from ((f".{name}", child) for name, child in node.get("properties", {}).items())
+    for word, mark in (("items", "[]"), ("additionalProperties", "{}")):
+        if isinstance(node.get(word), dict):
+            yield mark, node[word]
 
 
 def _node(node: Node, defs: Node, path: tuple[str, ...], inside: tuple[str, ...]) -> Node:
@@ -272,11 +296,8 @@ def root(d: Definition) -> Node:
 def rules_of(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
     """List every rule of a schema with the path of its node."""
     yield from ((path, r) for r in node.get(RULES, ()))
-    for name, child in node.get("properties", {}).items():
-        yield from rules_of(child, f"{path}.{name}".lstrip("."))
-    for word, mark in (("items", "[]"), ("additionalProperties", "{}")):
-        if isinstance(node.get(word), dict):
-            yield from rules_of(node[word], path + mark)
+    for name, child in below(node):
+        yield from rules_of(child, (path + name).lstrip("."))
 
 
 class _Dumper(yaml.SafeDumper):

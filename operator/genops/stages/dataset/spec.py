@@ -230,9 +230,9 @@ class Prepare(SpecModel):
         [], max_length=32, description="Built-in filters, in this order."
     )
     dedup: Dedup | None = Field(None, description="Removal of duplicates. Left out, exact ones are removed.")
-    pii: Literal["redact", "drop", "flag", "off"] | None = Field(
+    pii: Literal["redact", "drop", "flag"] | None = Field(
         None,
-        description="Personal data in text: replaced, its sample dropped, counted, or not looked for. Left out, off.",
+        description="Personal data in text: replaced, its sample dropped, or only counted. Left out, not looked for.",
     )
     options: Dials = Field({}, description="Dials of the format: imageSize, tokenizer, blockLength, ...")
     image: Image | None = Field(None, description="Your own container image, which gets the task file.")
@@ -369,8 +369,8 @@ class Template(SpecModel):
 
     rules: ClassVar[Rules] = (
         Constraint(
-            when(among("format", "images", "music"), ~among("prepare.pii", "redact", "drop", "flag")),
-            "prepare.pii must be off or left out unless format is text or tabular",
+            when(among("format", "images", "music"), absent("prepare.pii")),
+            "prepare.pii must be left out unless format is text or tabular",
             "prepare",
             "FieldValueForbidden",
         ),

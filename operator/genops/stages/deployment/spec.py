@@ -304,7 +304,7 @@ class CaptureSpec(SpecModel):
 
     sample_rate: PositiveShare = Field(description="Share of the requests that is recorded; above 0, at most 1.")
     store: Store = Field(description="Where it is kept.")
-    redact: Literal["redact", "drop", "off"] = Field(
+    redact: Literal["redact", "drop", "keep"] = Field(
         "redact", description="Personal data in prompts: replaced, the request dropped, or left as it is."
     )
 
@@ -313,8 +313,8 @@ class Drift(SpecModel):
     """A watch on one distribution against the reference of the training data."""
 
     name: Word = Field(description="Name of the watch, as it stands in status.")
-    on: Literal["input", "output", "prompt", "feature"] = Field(description="What is watched.")
-    feature: Word | None = Field(None, description="Which feature, when on is feature.")
+    of: Literal["input", "output", "prompt", "feature"] = Field(description="What is watched.")
+    feature: Word | None = Field(None, description="Which feature, when of is feature.")
     test: Literal["psi", "js", "ks", "mmd"] = Field(
         description="Population stability, Jensen-Shannon, Kolmogorov-Smirnov, or mean discrepancy of embeddings."
     )
@@ -340,15 +340,15 @@ class Drift(SpecModel):
         ),
         Constraint(
             any_of(
-                all_of(equals("on", "feature"), present("feature")),
-                all_of(~equals("on", "feature"), absent("feature")),
+                all_of(equals("of", "feature"), present("feature")),
+                all_of(~equals("of", "feature"), absent("feature")),
             ),
-            "feature is required when on is feature, and allowed only then",
+            "feature is required when of is feature, and allowed only then",
             "feature",
         ),
         Constraint(
-            when(equals("test", "mmd"), ~equals("on", "feature")),
-            "test mmd compares embeddings: on must be input, output or prompt",
+            when(equals("test", "mmd"), ~equals("of", "feature")),
+            "test mmd compares embeddings: of must be input, output or prompt",
             "test",
         ),
     )

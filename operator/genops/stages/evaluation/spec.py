@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from gencontract.task import Modality
 from genops.core.blocks import (
     ArtifactStatus,
     PodTemplate,
@@ -65,14 +66,22 @@ MetricName = Literal[
     "coverage",
     "slicedWasserstein",
     "novelty",
+    "nearestRatio",
+    "longestCopy",
     "nll",
     "bitsPerByte",
-    "bitsPerDim",
     "clip",
     "latencyP95",
     "throughput",
 ]
 METRICS: tuple[str, ...] = get_args(MetricName)
+# What the other metrics measure is there in every modality.
+MODALITIES: dict[str, tuple[Modality, ...]] = {
+    "bitsPerByte": ("images", "text"),
+    "clip": ("images",),
+    "longestCopy": ("text", "music"),
+    "nearestRatio": ("images", "tabular"),
+}
 Gate = Literal["Quantitative", "Human"]
 Gates = Annotated[list[Gate], Unique(), Field(min_length=1, max_length=2)]
 Verdict = Literal["Passed", "Failed", "Inconclusive"]

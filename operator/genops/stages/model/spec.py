@@ -1,6 +1,6 @@
 """GenModel: an idea with its acceptance test, and the chain of objects that makes and keeps it true."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -47,13 +47,11 @@ from genops.core.schema import (
 from genops.stages.dataset.spec import Licenses
 from genops.stages.dataset.spec import Template as DatasetSpec
 from genops.stages.deployment.spec import Template as DeploymentSpec
-from genops.stages.evaluation.spec import Gates, MetricName, Verdict
+from genops.stages.evaluation.spec import MODALITIES, Gates, MetricName, Verdict
 from genops.stages.evaluation.spec import Template as EvaluationSpec
 from genops.stages.training.spec import Template as TrainingSpec
 
 KIND = "GenModel"
-IMAGE_METRICS = ("fid", "kid", "clip")
-TEXT_METRICS = ("bitsPerByte",)
 
 # --- idea ------------------------------------------------------------------------------------------------------------
 
@@ -168,7 +166,7 @@ class Promotion(SpecModel):
 class Retrain(SpecModel):
     """When a new run is minted."""
 
-    on: Annotated[list[Literal["Drift", "Schedule", "NewData"]], Unique()] = Field(
+    causes: Annotated[list[Literal["Drift", "Schedule", "NewData"]], Unique()] = Field(
         min_length=1, max_length=3, description="What asks for a new run."
     )
     schedule: str | None = Field(
@@ -176,10 +174,10 @@ class Retrain(SpecModel):
         min_length=9,
         max_length=100,
         pattern=r"^[-0-9*/,A-Za-z]+( [-0-9*/,A-Za-z]+){4}$",
-        description="Cron line of five fields, in UTC, with on Schedule.",
+        description="Cron line of five fields, in UTC, with cause Schedule.",
     )
     min_new_samples: int | None = Field(
-        None, ge=1, le=2**53, description="How many new samples ask for a run, with on NewData."
+        None, ge=1, le=2**53, description="How many new samples ask for a run, with cause NewData."
     )
     cooldown_seconds: Seconds = Field(3600, description="Seconds between the end of a run and the next one.")
     max_runs: int | None = Field(None, ge=1, le=1000, description="How many runs at most within windowSeconds.")
@@ -191,18 +189,18 @@ class Retrain(SpecModel):
     rules: ClassVar[Rules] = (
         Constraint(
             any_of(
-                all_of(contains("on", "Schedule"), present("schedule")),
-                all_of(~contains("on", "Schedule"), absent("schedule")),
+                all_of(contains("causes", "Schedule"), present("schedule")),
+                all_of(~contains("causes", "Schedule"), absent("schedule")),
             ),
-            "schedule is required when on has Schedule, and allowed only then",
+            "schedule is required when causes has Schedule, and allowed only then",
             "schedule",
         ),
         Constraint(
             any_of(
-                all_of(contains("on", "NewData"), present("minNewSamples")),
-                all_of(~contains("on", "NewData"), absent("minNewSamples")),
+                all_of(contains("causes", "NewData"), present("minNewSamples")),
+                all_of(~contains("causes", "NewData"), absent("minNewSamples")),
             ),
-            "minNewSamples is required when on has NewData, and allowed only then",
+            "minNewSamples is required when causes has NewData, and allowed only then",
             "minNewSamples",
         ),
         Constraint(together("maxRuns", "windowSeconds"), "maxRuns and windowSeconds must be set together", "maxRuns"),
@@ -221,13 +219,31 @@ class Budget(SpecModel):
     )
 
 
-def _pairs(one: str, other: str) -> str:
-    return f"{one}.template.spec.{other}"
+DRIFT = "deployment.template.spec.drift"
+FAMILY = "training.template.spec.family"
+HUMAN = "evaluation.template.spec.human"
+METRIC_LIST = "evaluation.template.spec.metrics"
 
 
-DRIFT = _pairs("deployment", "drift")
-FAMILY = _pairs("training", "family")
-METRIC_LIST = _pairs("evaluation", "metrics")
+def _measured_on(modality: Modality) -> tuple[Constraint, Constraint]:
+    """Refuse the metrics that a modality does not have."""
+    others = [m for m, has in MODALITIES.items() if modality not in has]
+    says = f"{', '.join(others)} cannot be measured on {modality}"
+    here = equals("intent.modality", modality)
+    return (
+        Constraint(
+            when(here, ~some("success", among("metric", *others))),
+            f"success: metric {says}",
+            "success",
+            "FieldValueForbidden",
+        ),
+        Constraint(
+            when(here, ~some(METRIC_LIST, among("name", *others))),
+            f"evaluation: metric {says}",
+            "evaluation",
+            "FieldValueForbidden",
+        ),
+    )
 
 
 class Spec(SpecModel):
@@ -268,30 +284,7 @@ class Spec(SpecModel):
             "training.template.spec.family must be music, gpt or custom when modality is music",
             "training",
         ),
-        Constraint(
-            when(~equals("intent.modality", "images"), ~some("success", among("metric", *IMAGE_METRICS))),
-            f"success: metric {', '.join(IMAGE_METRICS)} is allowed only when modality is images",
-            "success",
-            "FieldValueForbidden",
-        ),
-        Constraint(
-            when(~equals("intent.modality", "images"), ~some(METRIC_LIST, among("name", *IMAGE_METRICS))),
-            f"evaluation: metric {', '.join(IMAGE_METRICS)} is allowed only when modality is images",
-            "evaluation",
-            "FieldValueForbidden",
-        ),
-        Constraint(
-            when(~equals("intent.modality", "text"), ~some("success", among("metric", *TEXT_METRICS))),
-            "success: metric bitsPerByte is allowed only when modality is text",
-            "success",
-            "FieldValueForbidden",
-        ),
-        Constraint(
-            when(~equals("intent.modality", "text"), ~some(METRIC_LIST, among("name", *TEXT_METRICS))),
-            "evaluation: metric bitsPerByte is allowed only when modality is text",
-            "evaluation",
-            "FieldValueForbidden",
-        ),
+        *(rule for modality in get_args(Modality) for rule in _measured_on(modality)),
         Constraint(at_most("success", 1, equals("primary", True)), "success: at most one may be primary", "success"),
         Constraint(
             when(some("success", equals("primary", True)), ~some(METRIC_LIST, equals("primary", True))),
@@ -305,25 +298,25 @@ class Spec(SpecModel):
             "FieldValueDuplicate",
         ),
         Constraint(
-            when(contains("promotion.requires", "Human"), present(_pairs("evaluation", "human"))),
+            when(contains("promotion.requires", "Human"), present(HUMAN)),
             "evaluation.template.spec.human is required when promotion.requires has Human",
             "evaluation",
             "FieldValueRequired",
         ),
         Constraint(
-            when(present(_pairs("evaluation", "human")), contains("promotion.requires", "Human")),
+            when(present(HUMAN), contains("promotion.requires", "Human")),
             "evaluation.template.spec.human is allowed only when promotion.requires has Human",
             "evaluation",
             "FieldValueForbidden",
         ),
         Constraint(
-            when(contains("retrain.on", "Drift"), some(DRIFT, equals("action", "Retrain"))),
-            "retrain.on Drift needs a watch of deployment.template.spec.drift with action Retrain",
+            when(contains("retrain.causes", "Drift"), some(DRIFT, equals("action", "Retrain"))),
+            "retrain.causes: Drift needs a watch of deployment.template.spec.drift with action Retrain",
             "retrain",
         ),
         Constraint(
-            when(some(DRIFT, equals("action", "Retrain")), contains("retrain.on", "Drift")),
-            "deployment.template.spec.drift: action Retrain needs retrain.on Drift",
+            when(some(DRIFT, equals("action", "Retrain")), contains("retrain.causes", "Drift")),
+            "deployment.template.spec.drift: action Retrain needs cause Drift in retrain.causes",
             "deployment",
         ),
         Constraint(
