@@ -65,7 +65,8 @@ class Found:
         self._files = [safe_open(p, framework="pt") for p in sorted(opened.path.glob("rank-*.safetensors"))]
         self._where: dict[str, list[tuple[Any, list[int], list[int]]]] = {}
         for file in self._files:
-            for name, (shape, begins) in json.loads(file.metadata()["parts"]).items():
+            metadata = file.metadata()  # type: ignore[no-untyped-call]
+            for name, (shape, begins) in json.loads(metadata["parts"]).items():
                 self._where.setdefault(name, []).append((file, shape, begins))
 
     def names(self) -> list[str]:
@@ -213,7 +214,7 @@ class Checkpoints:
             source, begins = local(t.detach()), region(t)
             parts[name] = Part(tuple(t.shape), begins, self._buffer(name, source))
             parts[name].data.copy_(source, non_blocking=True)
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_available():
             torch.cuda.synchronize()
         return parts
 
@@ -301,6 +302,6 @@ def write_parts(path: Path, parts: Mapping[str, Part]) -> None:
     with path.open("wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for part in parts.values():
-            file.write(memoryview(part.data.reshape(-1).view(torch.uint8).numpy()))
+            file.write(part.data.reshape(-1).view(torch.uint8).numpy().data)
         file.flush()
         os.fsync(file.fileno())

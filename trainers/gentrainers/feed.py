@@ -80,19 +80,23 @@ class Rows:
         return values
 
 
-def ring(split: Split, start: int) -> NDArray[np.int64]:
-    """Join all documents, each led by the start token."""
+def ring(split: Split, start: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Join all documents, each led by the start token; return tokens, and the place of each in its document."""
     tokens, offsets = split.arrays["tokens"], split.arrays["offsets"].astype(np.int64)
-    firsts = offsets[:-1][np.diff(offsets) > 0]
-    return np.insert(tokens.astype(np.int64), firsts, start)
+    lengths = np.diff(offsets)
+    lengths = lengths[lengths > 0]
+    firsts = np.cumsum(lengths) - lengths
+    joined = np.insert(tokens.astype(np.int64), firsts, start)
+    leads = firsts + np.arange(len(lengths))
+    return joined, np.arange(len(joined)) - np.repeat(leads, lengths + 1)
 
 
 class Windows:
-    """Windows of block + 1 tokens over the ring of documents: {"tokens": [batch, block + 1]}."""
+    """Windows over the ring of documents: {"tokens", "places": [batch, block + 1]}."""
 
     def __init__(self, split: Split, data: DataShape) -> None:
         self.block = data.block
-        self.ring = ring(split, data.vocab)
+        self.ring, self.places = ring(split, data.vocab)
 
     def __len__(self) -> int:
         return -(-len(self.ring) // self.block)
@@ -100,14 +104,14 @@ class Windows:
     def batch(self, which: Indices, epochs: Indices) -> dict[str, Tensor]:
         shifts = np.array([rng.mix("shift", int(e)) % self.block for e in epochs])
         first = which * self.block + shifts
-        places = (first[:, None] + np.arange(self.block + 1)) % len(self.ring)
-        return {"tokens": torch.from_numpy(self.ring[places])}
+        where = (first[:, None] + np.arange(self.block + 1)) % len(self.ring)
+        return {"tokens": torch.from_numpy(self.ring[where]), "places": torch.from_numpy(self.places[where])}
 
 
 class Documents:
     """Every token of every document once, with at least half a block before it where the document has so much.
 
-    {"tokens": [batch, block + 1], "score": [batch, block]}: score marks the targets that count.
+    {"tokens", "places": [batch, block + 1], "score": [batch, block]}: score marks the targets that count.
     """
 
     def __init__(self, split: Split, data: DataShape) -> None:
@@ -125,7 +129,9 @@ class Documents:
     def batch(self, which: Indices, epochs: Indices | None = None) -> dict[str, Tensor]:
         rows = [self._window(*self.windows[i]) for i in which]
         tokens, score = (np.stack(part) for part in zip(*rows, strict=True))
-        return {"tokens": torch.from_numpy(tokens), "score": torch.from_numpy(score)}
+        places = np.array([self.windows[i][1] for i in which])[:, None] + np.arange(self.block + 1)
+        named = {"tokens": tokens, "places": places, "score": score}
+        return {name: torch.from_numpy(array) for name, array in named.items()}
 
     def _window(self, document: int, at: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         begin, end = self.offsets[document], self.offsets[document + 1]
@@ -139,4 +145,4 @@ class Documents:
     def per_sample(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add the windows of each document."""
         documents = np.array([d for d, _ in self.windows], dtype=np.int64)
-        return np.bincount(documents, weights=values, minlength=len(self.offsets) - 1)
+        return np.bincount(documents, weights=values, minlength=len(self.offsets) - 1).astype(np.float64)

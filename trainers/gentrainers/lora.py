@@ -31,7 +31,7 @@ def adapted(net: nn.Module, rank: int) -> nn.Module:
     net.requires_grad_(False)
     for layer in [m for m in net.modules() if isinstance(m, nn.Linear)]:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
-        layer.parametrizations.weight.original.requires_grad_(False)
+        layer.get_parameter("parametrizations.weight.original").requires_grad_(False)
     return net
 
 

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
+from gentrainers.dist import whole
 from gentrainers.families import Config
 
 Parameters = Mapping[str, nn.Parameter]
@@ -42,8 +42,7 @@ class Optimizers:
         rest = {n: p for n, p in self.parameters.items() if n not in matrices}
         self.all: list[Optimizer] = [_adamw(rest, config, lr)] if rest else []
         if matrices:
-            adjusted = {"weight_decay": config.weight_decay, "adjust_lr_fn": "match_rms_adamw"}
-            self.all.append(Muon(list(matrices.values()), lr=lr, **adjusted))
+            self.all.append(_muon(matrices, config, lr))
         self.peaks = [[g["lr"] for g in o.param_groups] for o in self.all]
 
     def step(self, share: float) -> None:
@@ -60,7 +59,7 @@ class Optimizers:
 
     def state(self) -> dict[str, Tensor]:
         """Name the state: `<parameter>/<key>`."""
-        names = {p: n for n, p in self.parameters.items()}
+        names: dict[Tensor, str] = {p: n for n, p in self.parameters.items()}
         return {
             f"{names[p]}/{key}": value
             for optimizer in self.all
@@ -91,6 +90,11 @@ def _adamw(parameters: Parameters, config: Config, lr: float) -> Optimizer:
     return AdamW([g for g in groups if g["params"]], lr=lr, betas=config.betas, fused=True)
 
 
+def _muon(parameters: Parameters, config: Config, lr: float) -> Optimizer:
+    """Muon with steps as large as AdamW's, so that one learning rate fits both (Liu et al. 2025)."""
+    return Muon(list(parameters.values()), lr=lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+
+
 def _matrices(parameters: Parameters) -> dict[str, nn.Parameter]:
     """Choose what Muon may have: matrices of repeated blocks, not embeddings and not the first or last layer."""
     return {n: p for n, p in parameters.items() if p.dim() == 2 and "blocks." in n and min(p.shape) > 1}
@@ -100,10 +104,4 @@ def norm_of(parameters: Parameters, clip: float) -> Tensor:
     """Clip the gradient of all parameters together and return its norm before that."""
     limit = clip or float("inf")
     norm = nn.utils.clip_grad_norm_(list(parameters.values()), limit, foreach=True)
-    full: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-    return full
-
-
-def seed_everything(seed: int) -> None:
-    """Set the generators that layers such as dropout draw from."""
-    torch.manual_seed(seed)
+    return whole(norm)

@@ -68,7 +68,7 @@ class Config(BaseModel):
 class DataShape(BaseModel):
     """What a model must know of its data; kept in the model's manifest."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     format: Literal["images", "text", "music", "tabular"]
     height: int = 0
@@ -80,6 +80,11 @@ class DataShape(BaseModel):
     captions: bool = False
     vocab: int = 0
     block: int = 0  # tokens that a model sees at once
+    voices: int = 1  # music: tokens per step of time
+    grid: int = 4  # music: steps per quarter note
+    first_pitch: int = 0  # music: tokens from here on are pitches
+    lowest: int = 0  # music: pitches met in training
+    highest: int = 127
     columns: int = 0
 
     @property
@@ -101,9 +106,9 @@ class DataShape(BaseModel):
     def decode(self, x: Tensor) -> NDArray[Any]:
         """Turn generated images in [0, 1] into uint8 [batch, height, width, channels]; other samples as they are."""
         if self.format != "images":
-            return cast(NDArray[Any], x.cpu().numpy())
+            return x.cpu().numpy()
         pixels = ((x.clamp(0, 1) * self.levels).round() * (255 / self.levels)).round().to(torch.uint8)
-        return cast(NDArray[Any], pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def shape_of(body: Mapping[str, Any], labels: NDArray[np.int64] | None, captions: bool) -> DataShape:

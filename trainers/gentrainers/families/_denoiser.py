@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from gencontract.codes import Code
 from gentrainers.errors import JobError
 from gentrainers.families._base import CAPTION_BYTES, Batch, Config, DataShape, Generation, TensorSpec
+from gentrainers.nets.dit import Dit
 from gentrainers.nets.embed import Told
 from gentrainers.nets.mlp import Mlp
+from gentrainers.nets.unet import Unet
 from gentrainers.rng import Noise
 
 SMALL = 256  # up to so many numbers per sample, a residual MLP learns faster than convolutions
@@ -73,12 +75,9 @@ def core(config: DenoiserConfig, data: DataShape) -> nn.Module:
     if data.format == "tabular":
         raise JobError(Code.BAD_CONFIG, f"hyperparameters.net = {kind!r} needs images; rows of a table use mlp")
     if kind == "dit":
-        from gentrainers.nets.dit import Dit
-
         return Dit(data.sample, config.width, config.width, config.depth, config.heads, config.patch)
-    from gentrainers.nets.unet import Unet
-
-    return Unet(data.sample, config.width, max(config.width // 2, 32), config.depth, config.attention_below)
+    channels = max(config.width // 4, 16)
+    return Unet(data.sample, config.width, channels, config.depth, config.attention_below, config.dropout)
 
 
 def told_in(batch: Batch, told: str) -> Tensor | None:

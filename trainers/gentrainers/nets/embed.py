@@ -39,7 +39,7 @@ class Caption(nn.Module):
         away = ((tokens == 0) & (tokens.sum(-1, keepdim=True) > 0))[:, None, None, :]
         for block in self.blocks:
             h = block(h, away)
-        return (h * present).sum(1) / present.sum(1).clamp(min=1)
+        return torch.div((h * present).sum(1), present.sum(1).clamp(min=1))
 
 
 class CaptionBlock(nn.Module):
@@ -57,7 +57,8 @@ class CaptionBlock(nn.Module):
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.qkv(self.norms[0](h)).chunk(3, -1))
         y = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=~away)
         h = h + self.out(y.transpose(1, 2).flatten(2))
-        return h + self.feed(self.norms[1](h))
+        out: Tensor = h + self.feed(self.norms[1](h))
+        return out
 
 
 class Told(nn.Module):

@@ -21,7 +21,8 @@ class Block(nn.Module):
     def forward(self, h: Tensor, emb: Tensor) -> Tensor:
         scale, shift, gate = self.modulate(emb).chunk(3, dim=-1)
         y = rms_norm(h, h.shape[-1:]) * (1 + scale) + shift
-        return h + gate * self.down(silu(self.up(y)))
+        out: Tensor = h + gate * self.down(silu(self.up(y)))
+        return out
 
 
 class Mlp(nn.Module):
