@@ -42,7 +42,7 @@ def text(message: Mapping[str, Any], indent: int = 0) -> str:
     part {
       n: 2
     }
-    dims: [ 1, -1 ]
+    dims: [1, -1]
     <BLANKLINE>
     """
     pad = " " * indent
@@ -55,7 +55,7 @@ def _field(pad: str, name: str, value: Any, indent: int) -> str:
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return "".join(_field(pad, name, v, indent) for v in value)
     if isinstance(value, list):
-        return f"{pad}{name}: [ {', '.join(_scalar(v) for v in value)} ]\n"
+        return f"{pad}{name}: [{', '.join(_scalar(v) for v in value)}]\n"
     return f"{pad}{name}: {_scalar(value)}\n"
 
 

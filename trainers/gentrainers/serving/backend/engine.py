@@ -89,7 +89,9 @@ def runner(folder: Path, spec: Mapping[str, Any], threads: int | None = None) ->
 
 
 def cpus() -> int:
-    """Count the CPUs that this process may use: its affinity, cut by the container's quota."""
+    """Count the CPUs that this process may use: as OMP_NUM_THREADS says, else its affinity cut by the quota."""
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
     here = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
