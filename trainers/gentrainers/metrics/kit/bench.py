@@ -17,9 +17,10 @@ from gentrainers.errors import JobError
 from gentrainers.metrics.kit import extractors
 from gentrainers.metrics.kit.arrays import Floats, Tokens
 from gentrainers.metrics.kit.extractors import Extractor, Material, Opinion
-from gentrainers.metrics.kit.rows import Rows, take
+from gentrainers.metrics.kit.rows import Rows, fingerprint, take
 
 T = TypeVar("T")
+FEW = 8  # so few samples may be the same by chance
 
 
 class Maker(Protocol):
@@ -64,6 +65,7 @@ class Ground:
     reference: Real
     train: Real
     unseen: Real  # for questions of copying: never the train split
+    spare: tuple[Real, ...]  # neither train nor compared with: for floors
     units: Callable[[], Floats]  # per row of the split as stored: bytes or dimensions, for bits per byte
     tokens: Callable[[], Floats]  # per row of the split as stored: tokens, or ones for images and tables
     corpus: Tokens = field(default_factory=lambda: np.zeros(0, np.int64))  # the train split of a sequence dataset
@@ -106,7 +108,19 @@ class Bench:
 
     def samples(self, seed: int) -> Rows:
         """n samples of the maker."""
-        return self.once(("samples", self.maker.name, self.n, seed), lambda: self.maker.sample(self.n, seed))
+        return self.once(("samples", self.maker.name, self.n, seed), lambda: self._sampled(seed))
+
+    def _sampled(self, seed: int) -> Rows:
+        """Make samples, and see that another seed made others: repeats would look like agreement."""
+        rows = self.maker.sample(self.n, seed)
+        before = self.memo.setdefault(("fingerprint", self.maker.name, self.n, fingerprint(rows)), seed)
+        if before != seed and self.n >= FEW:
+            raise JobError(
+                Code.BAD_DATA,
+                f"{self.maker.name}: seeds {before} and {seed} gave the same {self.n} samples, so they are no repeats; "
+                "mend its family so that sample() uses its seed",
+            )
+        return rows
 
     def features(self, seed: int) -> Floats:
         """Features [n, 64] of `samples(seed)`."""

@@ -5,8 +5,9 @@ an autoencoder; next-token prediction for sequences), and `random`, the same net
 seed (random networks judge well, Lee et al. 2022). Both are pure functions of the dataset's digest and SEED, are
 identified by the digest of their weights, and give float32 features in eval mode.
 
-Features are scaled to a mean variance of FEATURE_VARIANCE over the train split: otherwise the size of a Frechet
-distance would depend on how long the extractor was trained. This module must not know any metric.
+Features are centred and scaled to a mean variance of FEATURE_VARIANCE over the train split: otherwise the size of a
+Frechet distance would depend on how long the extractor was trained, and a kernel distance would depend on where random
+weights put the mean. This module must not know any metric.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,8 +97,9 @@ class Extractor:
 
     name: Opinion
     net: nn.Module
-    scale: float
     digest: str
+    centre: Floats | float = 0.0  # [64]
+    scale: float = 1.0
 
     def features(self, rows: Rows) -> Floats:
         """Return float64 [n, 64]. Each row's features are the same whatever else is in the batch."""
@@ -107,7 +109,8 @@ class Extractor:
             parts = [self.net(as_tensor(take(rows, range(i, min(i + 512, len(rows)))))) for i in _starts(rows, 512)]
         features = torch.cat(parts)
         assert features.dtype == torch.float32, "features must be in float32"
-        return features.numpy().astype(np.float64) * self.scale
+        standard: Floats = (features.numpy().astype(np.float64) - self.centre) * self.scale
+        return standard
 
 
 def as_tensor(rows: Rows) -> Tensor:
@@ -186,7 +189,7 @@ def _lesson(net: nn.Module, material: Material) -> tuple[Callable[[Ints], Tensor
         return (lambda i: _next_token(net, head, as_tensor(take(rows, i)))), head
     if labels is not None:
         head = nn.Linear(WIDTH, int(labels.max()) + 1)
-        target = torch.from_numpy(np.asarray(labels, np.int64))
+        target = torch.from_numpy(np.array(labels, np.int64))
         return (lambda i: F.cross_entropy(head(net(as_tensor(rows[i]))), target[torch.from_numpy(i)])), head
     unit = 255.0 if material.modality == "images" else 1.0
     head = nn.Sequential(nn.Linear(WIDTH, 256), nn.GELU(), nn.Linear(256, int(np.prod(rows.shape[1:]))))
@@ -232,10 +235,10 @@ def _load(opinion: Opinion, material: Material, path: Path) -> Extractor:
     with torch.random.fork_rng(devices=[]):
         net = _net(material).eval()
     net.load_state_dict(load(data))
-    bare = Extractor(opinion, net, 1.0, sha256_bytes(data))
+    bare = Extractor(opinion, net, sha256_bytes(data))
     seen = bare.features(take(material.rows, range(min(len(material.rows), LARGEST))))
     variance = float(seen.var(axis=0).mean())
-    return Extractor(opinion, net, (FEATURE_VARIANCE / max(variance, 1e-12)) ** 0.5, bare.digest)
+    return replace(bare, centre=seen.mean(axis=0), scale=(FEATURE_VARIANCE / max(variance, 1e-12)) ** 0.5)
 
 
 def _starts(rows: Rows, step: int) -> range:

@@ -55,14 +55,14 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """Say the outcome to people in one line."""
-        limit = f"{self.claim.limit:.4g}"
+        """Say to people what was shown, or why nothing was."""
         if self.objection:
-            return f"undecided: {self.objection}"
+            return self.objection
         if self.passed is None:
-            return f"undecided: {_undecided(self)}"
+            return _undecided(self)
+        what = "" if self.claim.need == "threshold" else "difference to the baseline "
         side = "at least" if self.claim.above is self.passed else "at most"
-        return f"{'passed' if self.passed else 'failed'}: {side} {self.bound:.4g}, limit {limit}"
+        return f"{what}{side} {self.bound:.4g}, limit {self.claim.limit:.4g}"
 
 
 def _undecided(outcome: Outcome) -> str:

@@ -4,6 +4,7 @@ Images are uint8 [n, height, width, channels]; a table is float32 [n, columns]; 
 arrays. This module must not know where rows come from.
 """
 
+import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -44,6 +45,12 @@ def checked(rows: Any, modality: str, n: int, maker: str) -> Rows:
             "train it again with a lower learning rate, or sample in float32",
         )
     return to_bytes(array) if modality == "images" else array.astype(np.float32)
+
+
+def fingerprint(rows: Rows) -> str:
+    """Name rows by their content and order."""
+    parts = rows if isinstance(rows, list) else [rows]
+    return hashlib.sha256(b"|".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
 
 
 def take(rows: Rows, index: Sequence[int] | npt.NDArray[Any]) -> Rows:
