@@ -46,11 +46,13 @@ class Split:
     def document(self, index: int) -> NDArray[Any]:
         """Return the tokens of one document, as a view."""
         first, last = (int(o) for o in self.arrays["offsets"][index : index + 2])
-        return self.arrays["tokens"][first:last]
+        found: NDArray[Any] = self.arrays["tokens"][first:last]
+        return found
 
     def windows(self, starts: NDArray[np.integer[Any]], length: int) -> NDArray[Any]:
         """Copy windows of the token stream: [len(starts), length]. A start must be at most `len(tokens) - length`."""
-        return np.lib.stride_tricks.sliding_window_view(self.arrays["tokens"], length)[starts]
+        found: NDArray[Any] = np.lib.stride_tricks.sliding_window_view(self.arrays["tokens"], length)[starts]
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,90 @@
-"""Make a dataset: fetch, read, clean, split, write, describe.
+"""Make a dataset: fetch, collect, choose, judge, write.
 
 Composes the stages of `gentrainers.data`; it must not know what a picture or a text is.
 """
 
-import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gencontract.codes import Code
-from gencontract.report import Artifact, Report, SplitReport
+from gencontract.report import Artifact, CheckReport, Progress, Report, SplitReport
 from gencontract.task import PrepareTask
 from gentrainers import artifact
-from gentrainers.data import splits as splitting
-from gentrainers.data.builtin import digits
-from gentrainers.data.npy import NpyWriter
-from gentrainers.errors import JobError
+from gentrainers.data import checks, formats, sources, splits
+from gentrainers.data.formats.base import Format
+from gentrainers.data.pipeline import OWN_KEYS, Chooser, Collector, Prepared
+from gentrainers.data.sources.base import Fetched
+from gentrainers.data.write import body_of, write
 from gentrainers.pod import Pod
 
 
 def run(task: PrepareTask, pod: Pod) -> Report:
-    """Prepare a dataset at `task.output`."""
-    if task.source.kind != "builtin" or task.source.name != "digits":
-        raise JobError(Code.UNSUPPORTED, f"source {task.source.kind} {task.source.name}: not yet; use builtin digits")
-    body: dict[str, Any] = {
-        "format": task.format,
-        "code": "gentrainers/1",
-        "source": {"kind": "builtin", "name": "digits"},
-    }
-    found = sorted(((hashlib.sha256(s.value.tobytes()).digest(), s) for s in digits.samples()), key=lambda p: p[0])
-    places = splitting.place((key for key, _ in found), task.splits)
-    names = sorted({s.label for _, s in found if s.label})
-    body |= {"image": {"height": 8, "width": 8, "channels": 1, "classes": names, **digits.IMAGE}}
-    body["splits"] = table = {}
+    """Prepare a dataset at `task.output`. A check that blocks ends it with all verdicts and without an artifact."""
+    splits.bounds(task.splits)
+    key = None if task.splits.key in OWN_KEYS else task.splits.key
+    format_ = formats.make(task.format, task.options, task.columns, key)
+    with workspace(task.output) as scratch:
+        pod.progress(Progress(stage="fetching"))
+        fetched = sources.fetch(task, scratch, pod)
+        collected = Collector(task, format_, scratch, pod)
+        collected.run(fetched)
+        pod.progress(Progress(stage="deduplicating", step=len(collected.spool)))
+        prepared = Chooser(collected, fetched.draws).run()
+        judged = [checks.judge(check, prepared.findings) for check in task.checks]
+        if blocked := [c for c in judged if not c.passed and c.action == "Block"]:
+            return _refused(task, judged, blocked)
+        return _written(task, pod, format_, fetched, prepared, judged)
+
+
+def _written(
+    task: PrepareTask,
+    pod: Pod,
+    format_: Format[Any],
+    fetched: Fetched,
+    prepared: Prepared,
+    judged: list[CheckReport],
+) -> Report:
+    pod.give_way()
+    pod.progress(Progress(stage="writing", step=0, total=prepared.findings.kept))
+    body = body_of(task, fetched, prepared)
     with artifact.writing(task.output, "dataset", body) as folder:
-        for number, split in enumerate(splitting.NAMES):
-            rows = [p for p, place in zip(found, places, strict=True) if place == number]
-            with NpyWriter(folder / split / "x.npy", np.uint8, (8, 8, 1)) as x:
-                x.append(np.stack([s.value for _, s in rows]))
-            with NpyWriter(folder / split / "y.npy", np.int64) as y:
-                y.append(np.array([names.index(s.label or "") for _, s in rows]))
-            with NpyWriter(folder / split / "keys.npy", np.uint8, (32,)) as keys:
-                keys.append(np.stack([np.frombuffer(k, np.uint8) for k, _ in rows]))
-            table[split] = {"samples": len(rows), "digest": artifact.sha256_file(folder / split / "x.npy")}
-    digest = artifact.digest_of(task.output)
+        write(folder, body, task, format_, fetched, prepared, judged)
+        size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    done = prepared.findings.kept
+    pod.progress(Progress(stage="writing", step=done, total=done))
     return Report(
         verb=task.verb,
         code=Code.DONE,
-        samples=len(found),
-        artifact=Artifact(uri=task.output, digest=digest),
-        splits=[SplitReport(name=n, samples=s["samples"], digest=s["digest"]) for n, s in table.items()],
+        artifact=Artifact(uri=task.output, digest=artifact.digest_of(task.output)),
+        samples=done,
+        bytes=size,
+        revision=fetched.revision,
+        reference=f"{task.output.rstrip('/')}/reference.json",
+        splits=[SplitReport(name=n, **s) for n, s in body["splits"].items()],
+        checks=judged,
     )
+
+
+def _refused(task: PrepareTask, judged: list[CheckReport], blocked: list[CheckReport]) -> Report:
+    message = "; ".join(f"check {c.name} did not pass: {c.message}" for c in blocked)
+    return Report(verb=task.verb, code=Code.CHECK_BLOCKED, message=message, checks=judged)
+
+
+@contextmanager
+def workspace(output: str) -> Iterator[Path]:
+    """Give a scratch folder on the output's own disk and remove it in the end; leftovers of a killed try too."""
+    if artifact.is_remote(output):
+        with tempfile.TemporaryDirectory(prefix="genops-prepare-") as name:
+            yield Path(name)
+        return
+    target = artifact.local_path(output)
+    prefix = f".preparing-{target.name}-"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(prefix + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as name:
+        yield Path(name)
