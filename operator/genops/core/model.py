@@ -15,6 +15,7 @@ from genops.core.conditions import Condition
 from genops.core.kinds import Kind
 
 Manifest = dict[str, Any]
+EVERY = "*"  # as the name in a Key: every object of the kind in that namespace
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -96,6 +97,10 @@ class Seen:
     def child(self, kind: Kind, name: str) -> Manifest | None:
         """Find an owned object by name."""
         return next((m for m in self.children.get(kind, ()) if m["metadata"]["name"] == name), None)
+
+    def referred(self, kind: Kind) -> tuple[Manifest, ...]:
+        """Every object of a kind that the object refers to, by name."""
+        return tuple(m for key, m in sorted(self.references.items(), key=lambda r: r[0]) if key.kind == kind)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,17 @@ class Reason(StrEnum):
     FROZEN = "Frozen", "The data is complete and named by its digest"
     CHECKS_PASSED = "ChecksPassed", "Every check with action Block passed"
     CHECKS_WARNED = "ChecksWarned", "A check with action Warn did not pass"
+    # GenEvaluation
+    INPUTS_READY = "InputsReady", "What is judged, what it is compared with and the data are there, by digest"
+    EVALUATING = "Evaluating", "The model is measured"
+    VERDICT_PASSED = "VerdictPassed", "Everything that decision.requires names passed"
+    VERDICT_FAILED = "VerdictFailed", "Something that decision.requires names did not pass"
+    VERDICT_INCONCLUSIVE = "VerdictInconclusive", "The data or the people did not decide; the message says what would"
+    WAITING_FOR_HUMANS = "WaitingForHumans", "The numbers are there, and people's verdicts are waited for"
+    PREFERRED = "Preferred", "People preferred the subject as often as was asked"
+    NOT_PREFERRED = "NotPreferred", "People did not prefer the subject as often as was asked"
+    RATERS_DISAGREE = "RatersDisagree", "People agreed less than human.minAgreement asks"
+    HUMANS_TIMED_OUT = "HumansTimedOut", "Too few verdicts of people came within human.timeoutSeconds"
 
 
 def meanings() -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from gencontract.report import Artifact, Checkpoint, CheckReport, Progress, Usage
-from genops.core.conditions import Condition
-from genops.core.model import Happening, Manifest
+from gencontract.report import Artifact, Checkpoint, CheckReport, EngineReport, MetricReport, Progress, Usage
+from genops.core.conditions import Condition, is_true
+from genops.core.model import Happening, Key, Manifest, Seen
 from genops.core.podspec import store_uri
 
 
@@ -15,6 +15,48 @@ class Said:
     status: Manifest = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
     happening: Happening | None = None
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What another object hands over: where it is and what it must be, or why it is not there yet."""
+
+    what: str  # for people: GenTrainingJob/digits, or an address
+    uri: str = ""
+    digest: str = ""
+    why_not: str = ""
+
+
+def data_of(key: Key, seen: Seen) -> Handover:
+    """Read the data that a GenDataset hands over."""
+    found = seen.references.get(key)
+    status = (found or {}).get("status") or {}
+    if is_true(status, "Ready") and status.get("uri") and status.get("digest"):
+        return Handover(_what(key), status["uri"], status["digest"])
+    return Handover(_what(key), why_not=_why_not(key, found, "Ready"))
+
+
+def weights_of(key: Key, seen: Seen) -> Handover:
+    """Read the weights that a GenTrainingJob hands over."""
+    found = seen.references.get(key)
+    output = ((found or {}).get("status") or {}).get("output") or {}
+    if output.get("uri") and output.get("digest"):
+        return Handover(_what(key), output["uri"], output["digest"])
+    return Handover(_what(key), why_not=_why_not(key, found, "Failed"))
+
+
+def _what(key: Key) -> str:
+    return f"{key.kind}/{key.name}"
+
+
+def _why_not(key: Key, found: Manifest | None, telling: str) -> str:
+    """Say what is waited for, in the words of the condition that tells."""
+    if found is None:
+        return f"{_what(key)} does not exist in this namespace; create it, or mend the reference"
+    status = found.get("status") or {}
+    said = next((c for c in status.get("conditions", ()) if c.get("type") == telling), {})
+    detail = f": {said['reason']}: {said.get('message', '')}".rstrip(": ") if said.get("reason") else ""
+    return f"Waits for {_what(key)}{detail}"
 
 
 def number(value: float, digits: int = 6) -> str:
@@ -72,6 +114,38 @@ def check_status(check: CheckReport) -> Manifest:
         "action": check.action,
         "value": _maybe(check.value),
         "message": check.message or None,
+    }
+    return {k: v for k, v in said.items() if v is not None}
+
+
+def metric_status(metric: MetricReport) -> Manifest:
+    """Write one measured metric with its interval."""
+    said = {
+        "name": metric.name,
+        "value": _maybe(metric.value),
+        "low": _maybe(metric.low),
+        "high": _maybe(metric.high),
+        "samples": metric.samples,
+        "baseline": _maybe(metric.baseline),
+        "passed": metric.passed,
+        "message": metric.message or None,
+    }
+    return {k: v for k, v in said.items() if v is not None}
+
+
+def engine_status(engine: EngineReport) -> Manifest:
+    """Write one engine that was built, or why it was not."""
+    said = {
+        "target": engine.target,
+        "key": engine.key or None,
+        "cached": engine.cached,
+        "buildSeconds": _maybe(engine.build_seconds),
+        "maxAbsError": _maybe(engine.max_abs_error),
+        "p50Ms": _maybe(engine.p50_ms),
+        "p95Ms": _maybe(engine.p95_ms),
+        "throughput": _maybe(engine.throughput),
+        "chosen": engine.chosen,
+        "reason": engine.reason or None,
     }
     return {k: v for k, v in said.items() if v is not None}
 
