@@ -5,7 +5,7 @@ from gentrainers.metrics.kit.clock import seconds
 from gentrainers.metrics.kit.metric import ANY, Metric
 from gentrainers.metrics.kit.scores import Times
 
-REPEATS = 100  # fewer than 73 cannot bound a 95th percentile from above at 97.5 %
+REPEATS = 100  # fewer than 72 cannot bound a 95th percentile from above at 97.5 %
 
 
 def measure(bench: Bench) -> Times:
