@@ -16,6 +16,7 @@ from gentrainers.errors import JobError
 from gentrainers.exporters._errors import NotBuilt, first_line
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.float32}
+INSIDE = 1_900_000_000  # bytes of weights that one protobuf file can hold
 EXAMPLE_BATCH = 3  # torch.export takes 0 and 1 for constants; 3 is no size of an image either
 
 
@@ -23,7 +24,7 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.Con
 
 
 class Narrow(nn.Module):
-    """A layer computed in a narrower type: fp32 in, fp32 out, as autocast would; norms, times and samplers stay fp32."""
+    """A layer in a narrower type: fp32 in, fp32 out, as autocast would; norms, times and samplers stay fp32."""
 
     def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -107,14 +108,9 @@ class Graph:
 def write_onnx(program: torch.export.ExportedProgram, graph: Graph, path: Path) -> None:
     """Turn an exported program into ONNX with named inputs and outputs; weights inside while they fit in 2 GB."""
     size = sum(t.numel() * t.element_size() for t in program.state_dict.values())
-    torch.onnx.export(
-        program,
-        input_names=graph.inputs,
-        output_names=graph.outputs,
-        dynamo=True,
-        verbose=False,
-        external_data=size > 1_900_000_000,
-    ).save(str(path), external_data=size > 1_900_000_000)
+    made = torch.onnx.export(program, input_names=graph.inputs, output_names=graph.outputs, dynamo=True, verbose=False)
+    assert made is not None
+    made.save(str(path), external_data=size > INSIDE)
     refuse_foreign_data(path)
 
 

@@ -73,7 +73,7 @@ def _logger(trt: Any) -> tuple[Any, list[str]]:
     """Return a logger, and the list in which it keeps errors."""
     errors: list[str] = []
 
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 

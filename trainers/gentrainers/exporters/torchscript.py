@@ -31,7 +31,7 @@ class TorchScript:
                 warnings.simplefilter("ignore")
                 traced = torch.jit.trace(module, graph.example(), check_trace=False)  # type: ignore[no-untyped-call]
                 frozen = torch.jit.freeze(traced.eval())
-                torch.jit.save(frozen, str(folder / self.model_file))  # type: ignore[no-untyped-call]
+                torch.jit.save(frozen, str(folder / self.model_file))
         except Exception as error:
             raise NotBuilt(f"tracing failed: {first_line(error)}") from error
         return Built()

@@ -7,10 +7,9 @@ Triton model repository. This module knows the order of these steps; runtimes st
 
 import hashlib
 import platform
-import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -129,13 +128,15 @@ def run(task: OptimizeTask, pod: Pod) -> Report:
         best = choose(task, candidates)
         table = [c.report.model_copy(update={"chosen": c is best}) for c in candidates]
         made = write(subject, best, table, candidates, server)
-    note = "" if best is candidates[0] else f"; {candidates[0].report.target} was not: {candidates[0].report.reason}"
-    message = f"{best.report.target} {best.report.precision} was chosen for {task.objective}"
-    return Report(verb="optimize", code=Code.DONE, message=message + _why(best, candidates, note), artifact=made, engines=table)
+    return Report(
+        verb="optimize", code=Code.DONE, message=_summary(task, best, candidates), artifact=made, engines=table
+    )
 
 
-def _why(best: Candidate, candidates: Sequence[Candidate], note: str) -> str:
-    return note if candidates[0].report.reason else ""
+def _summary(task: OptimizeTask, best: Candidate, candidates: Sequence[Candidate]) -> str:
+    first = candidates[0].report
+    fell_back = f"; {first.target} was not: {first.reason}" if first.reason else ""
+    return f"{best.report.target} {best.report.precision} was chosen for {task.objective}{fell_back}"
 
 
 # --- the subject -----------------------------------------------------------------------------------------------------
@@ -255,7 +256,7 @@ def host() -> str:
     """Name this machine's kind: the CPU's instructions, and the GPU if there is one."""
     import torch
 
-    gpu = "sm%d%d" % torch.cuda.get_device_capability() if torch.cuda.is_available() else "no gpu"
+    gpu = "sm{}{}".format(*torch.cuda.get_device_capability()) if torch.cuda.is_available() else "no gpu"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")

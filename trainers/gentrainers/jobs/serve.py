@@ -63,7 +63,7 @@ def run(task: ServeTask, pod: Pod) -> Report:
             server = launcher.start(triton, laid.path, _where(address, task), Path(name))
             state.server = server
             try:
-                state.client = Client(f"{address}:{task.grpc_port}", laid.model)
+                state.client = Client(f"{address}:{task.grpc_port}", laid.model, probe=True)
                 return _serve(task, pod, laid, state, server)
             finally:
                 server.stop()
@@ -90,7 +90,8 @@ def _serve(task: ServeTask, pod: Pod, laid: Laid, state: State, server: Server) 
         return Report(verb="serve", code=Code.PREEMPTED, message="Asked to stop before the model was loaded")
     check_first(state.client, laid)
     p50, p95 = np.percentile(state.client.times(1), [50, 95])
-    facts = {"loadSeconds": round(time.monotonic() - started, 3), "p50Ms": float(p50), "p95Ms": float(p95)}
+    load = time.monotonic() - started
+    facts = {"loadSeconds": round(load, 3), "p50Ms": round(float(p50), 3), "p95Ms": round(float(p95), 3)}
     state.why_not = ""
     pod.progress(Progress(stage="ready", metrics=facts))
     while not pod.wait(LOOK_SECONDS):

@@ -24,6 +24,7 @@ class Client:
     model: str
     version: str = ""
     seconds: float = 60
+    probe: bool = False  # its requests are left out of the model's metrics
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_connection", grpc.InferenceServerClient(self.target))
@@ -40,11 +41,18 @@ class Client:
             return False
 
     def generate(self, seeds: Array, conditions: Mapping[str, Array] | None = None) -> Array:
-        """Make one sample per seed; `seeds` is int64 [n, 1]. Raises InferenceServerException with the server's words."""
+        """Make one sample per seed, int64 [n, 1]. Raises InferenceServerException with the server's words."""
         arrays = {"seed": seeds, **(conditions or {})}
         inputs = [_input(name, array) for name, array in arrays.items()]
         wanted = [grpc.InferRequestedOutput("sample")]
-        answer = self._grpc.infer(self.model, inputs, self.version, outputs=wanted, client_timeout=self.seconds)
+        answer = self._grpc.infer(
+            self.model,
+            inputs,
+            self.version,
+            outputs=wanted,
+            client_timeout=self.seconds,
+            parameters={"probe": True} if self.probe else None,
+        )
         sample: Array = answer.as_numpy("sample")
         return sample
 
@@ -72,8 +80,8 @@ def _input(name: str, array: Array) -> Any:
 def difference(got: Array, expected: Array, levels: int = 256) -> str:
     """Say how an answer differs from the one expected by more than rounding does, or nothing.
 
-    Bytes may be one level of the data apart in 2 % of places, since another CPU rounds otherwise; of sequences half must
-    be equal, since one other token changes all that follow.
+    Bytes may be one level of the data apart in 2 % of places, since another CPU rounds otherwise; of sequences half
+    must be equal, since one other token changes all that follow.
     """
     if got.shape != expected.shape:
         hint = "; the server's Python packages need numpy below 2" if got.size == 0 else ""

@@ -26,7 +26,7 @@ class Port:
     def message(self) -> dict[str, Any]:
         kind = "TYPE_" + ("STRING" if self.type == "BYTES" else self.type)
         optional = {"optional": True} if self.optional else {}
-        scalar = {"reshape": {"shape": []}} if self.scalar else {}
+        scalar: dict[str, Any] = {"reshape": {"shape": []}} if self.scalar else {}
         return {"name": self.name, "data_type": Enum(kind), "dims": list(self.dims)} | scalar | optional
 
 

@@ -176,7 +176,9 @@ class Server:
             return self.process.wait()
 
 
-def start(triton: Triton, repository: Path, listen: Listen, scratch: Path, say: Callable[[str], None] = print) -> Server:
+def start(
+    triton: Triton, repository: Path, listen: Listen, scratch: Path, say: Callable[[str], None] = print
+) -> Server:
     """Start a server in a process group of its own."""
     line = command(triton, repository, backend_folder(triton, scratch), listen)
     process = subprocess.Popen(

@@ -20,7 +20,7 @@ class Readiness:
         class Handler(BaseHTTPRequestHandler):
             timeout = 5  # seconds that a silent client may hold a thread
 
-            def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_GET(self) -> None:  # the name that http.server calls
                 question = questions.get(self.path.split("?")[0])
                 why = "unknown path; there are /readyz and /livez" if question is None else question()
                 body = (why or "ok").encode() + b"\n"

@@ -1,7 +1,7 @@
 """What a served model tells Prometheus through Triton's custom metrics: counts and shapes of distributions, no payload.
 
 Labels are bounded: model, version, a fixed set of features and outcomes, and at most LABELS classes. Where the engine
-carries a reference (the same features of its training data), it is exported as series of its own, with the same buckets.
+carries a reference (the same features of its training data), it is a series of its own, with the same buckets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ OUTCOMES = ("answered", "wrong", "failed")
 BUCKETS = {
     "brightness": [12.75 * i for i in range(1, 20)],  # mean of the bytes
     "contrast": [6.375 * i for i in range(1, 20)],  # their standard deviation
-    "entropy": [0.4 * i for i in range(1, 20)],  # bits of their histogram
+    "entropy": [i / 2.5 for i in range(1, 20)],  # bits of their histogram
 }
 
 
@@ -92,9 +92,9 @@ class Metrics:
         more = {} if buckets is None else {"buckets": [float(b) for b in buckets]}
         return self._families[family].Metric(labels=self._own | labels, **more)
 
-    def _feature_series(self, known: Mapping[str, Any], format: str) -> dict[str, Any]:
+    def _feature_series(self, known: Mapping[str, Any], kind: str) -> dict[str, Any]:
         bounds = {name: known.get(name, {}).get("le", le) for name, le in BUCKETS.items()}
-        return {name: self._metric("features", le, feature=name) for name, le in bounds.items() if format == "images"}
+        return {name: self._metric("features", le, feature=name) for name, le in bounds.items() if kind == "images"}
 
     def _label_series(self, spec: Mapping[str, Any]) -> list[Any]:
         high = max((int(s["high"]) for s in spec["inputs"] if s["draw"] == "label"), default=0)

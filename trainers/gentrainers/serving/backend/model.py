@@ -31,6 +31,7 @@ class Ask:
     seeds: list[int]
     given: dict[str, Array | None]
     inputs: list[Array]
+    counted: bool  # a probe's samples are left out of the metrics
 
 
 class TritonPythonModel:
@@ -62,7 +63,7 @@ class TritonPythonModel:
     def _read(self, place: int, request: Any) -> Ask:
         seeds = [int(s) for s in _array(request, "seed").reshape(-1)]
         given = {name: _optional(request, name) for name in self.engine.conditions}
-        return Ask(place, seeds, given, self.engine.inputs(seeds, given))
+        return Ask(place, seeds, given, self.engine.inputs(seeds, given), not _is_probe(request))
 
     def _answer(self, asks: list[Ask], answers: list[Any]) -> None:
         inputs = [np.concatenate(rows) for rows in zip(*(a.inputs for a in asks), strict=True)]
@@ -70,7 +71,9 @@ class TritonPythonModel:
             raw = self.engine.raw(inputs)[0]
         except Exception as error:
             for ask in asks:
-                answers[ask.place] = self._refuse("failed", f"the engine failed: {error}", pb_utils.TritonError.INTERNAL)
+                answers[ask.place] = self._refuse(
+                    "failed", f"the engine failed: {error}", pb_utils.TritonError.INTERNAL
+                )
             return
         at = 0
         for ask in asks:
@@ -81,7 +84,8 @@ class TritonPythonModel:
         if raw.dtype.kind == "f" and not np.isfinite(raw).all():
             return self._refuse("failed", "the engine gave NaN or infinity", pb_utils.TritonError.INTERNAL)
         samples = engines.finish(self.engine.spec["sample"], raw)
-        self.metrics.answered(samples, ask.given)
+        if ask.counted:
+            self.metrics.answered(samples, ask.given)
         return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor("sample", samples)])
 
     def _refuse(self, outcome: str, message: str, code: int) -> Any:
@@ -96,3 +100,8 @@ def _array(request: Any, name: str) -> Array:
 
 def _optional(request: Any, name: str) -> Array | None:
     return None if pb_utils.get_input_tensor_by_name(request, name) is None else _array(request, name)
+
+
+def _is_probe(request: Any) -> bool:
+    parameters = request.parameters()
+    return bool(parameters) and bool(json.loads(parameters).get("probe"))

@@ -23,7 +23,9 @@ def source(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([int(seed) & MASK, stream], dtype=np.uint64)))
 
 
-def draw(spec: Mapping[str, Any], seeds: Sequence[int], given: Array | None, stream: int, shares: Sequence[float]) -> Array:
+def draw(
+    spec: Mapping[str, Any], seeds: Sequence[int], given: Array | None, stream: int, shares: Sequence[float]
+) -> Array:
     """Make one input of the generation: [len(seeds), ...]. Noise is drawn; a condition is as given, else drawn."""
     shape = tuple(int(n) for n in spec["shape"][1:])
     kind = spec["draw"]
@@ -41,10 +43,11 @@ def _labels(
 ) -> Array:
     high = int(spec["high"])
     if given is not None:
-        return checked(spec["name"], np.asarray(given, dtype=np.int64).reshape(len(seeds)), 0, high)
+        return checked(spec["name"], np.asarray(given, dtype=np.int64).reshape(-1), 0, high)
     edges = np.cumsum(shares if len(shares) == high else np.full(high, 1 / high))
     points = np.array([source(s, stream).random() for s in seeds]) * edges[-1]
-    return np.minimum(np.searchsorted(edges, points, side="right"), high - 1).astype(np.int64)
+    places: Array = np.minimum(np.searchsorted(edges, points, side="right"), high - 1)
+    return places.astype(np.int64)
 
 
 def checked(name: str, values: Array, low: int, high: int) -> Array:
@@ -58,8 +61,8 @@ def checked(name: str, values: Array, low: int, high: int) -> Array:
 def _bytes(spec: Mapping[str, Any], seeds: Sequence[int], given: Array | None) -> Array:
     """Captions as UTF-8 bytes, cut or filled up with zeros."""
     out = np.zeros((len(seeds), int(spec["shape"][1])), dtype=np.int64)
-    texts = [] if given is None else np.asarray(given, dtype=object).reshape(len(seeds))
-    for row, text in enumerate(texts):
+    texts = np.asarray([] if given is None else given, dtype=object)
+    for row, text in enumerate(texts.reshape(-1)):
         data = (text if isinstance(text, bytes) else str(text).encode())[: out.shape[1]]
         out[row, : len(data)] = np.frombuffer(data, dtype=np.uint8)
     return out

@@ -9,7 +9,7 @@ import torch
 
 
 def load(folder: Path, spec: Mapping[str, Any], threads: int) -> Callable[[list[Any]], list[Any]]:
-    """Deserialize `model.plan` and give it torch's memory and stream. Raises RuntimeError for another GPU or version."""
+    """Deserialize `model.plan`; memory and stream are torch's. Raises RuntimeError for another GPU or version."""
     trt = import_module(str(spec["runtime"]).replace("-", "_"))
     runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
     runtime.engine_host_code_allowed = False
