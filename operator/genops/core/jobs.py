@@ -114,7 +114,8 @@ def _failure(pods: tuple[PodSeen, ...], failed: Manifest | None) -> Failure | No
         text = "The Job ran longer than its deadline; raise it or make the work smaller"
         return Failure(Reason.DEADLINE_EXCEEDED, text, time=str(failed.get("lastTransitionTime") or ""))
     if bad:
-        return _pod_failure(bad[-1])
+        final = [p for p in bad if p.oom_killed or meaning(p.exit_code or 0).retry is Retry.NEVER]
+        return _pod_failure((final or bad)[-1])
     if failed is None:
         return None
     text = str(failed.get("message") or failed.get("reason") or "The Job failed")

@@ -46,6 +46,7 @@ SERVICE = Kind("", "v1", "services", "Service")
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 JOB = Kind("batch", "v1", "jobs", "Job")
+JOB_SET = Kind("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
@@ -57,4 +58,7 @@ CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomRes
 OURS = (GEN_MODEL, GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION, GEN_DEPLOYMENT, GEN_VERDICT)
 
 # Created once under a name that holds the hash of their inputs; never changed afterwards.
-CREATE_ONCE = frozenset({JOB, CLAIM, *OURS})
+CREATE_ONCE = frozenset({JOB, JOB_SET, CLAIM, *OURS})
+
+# Kinds that a cluster may lack; a stage that wants one looks at Seen.present.
+OPTIONAL = (JOB_SET,)

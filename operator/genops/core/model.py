@@ -69,6 +69,8 @@ class PodSeen:
     finished_at: str = ""
     report: Report | None = None
     progress: Progress | None = None
+    index: int = 0  # which of a Job's equal pods
+    image: str = ""  # what the node says it runs, by digest
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class Plan:
     conditions: tuple[Condition, ...] = ()
     happening: Happening | None = None
     wake_after: float | None = None  # seconds
+    hands_off: bool = False  # another controller has the object: nothing is made, pruned or said
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,25 @@ from genops.core.kinds import Kind
 NAME_LIMIT = 52
 
 
-def child_name(owner: str, role: str, inputs: Any = None) -> str:
+def child_name(owner: str, role: str, inputs: Any = None, limit: int = NAME_LIMIT) -> str:
     """Name a child after its owner, its role and the hash of its inputs (left out for a child that may change).
 
-    A name that would be too long is cut and made unique by a hash of the owner's whole name.
+    A name that would be too long, or that has dots, which host names and Services may not have, is changed and made
+    unique by a hash of the owner's whole name.
 
     >>> child_name("faces", "prepare", {"a": 1})
     'faces-prepare-015abd7f5c'
     >>> len(child_name("x" * 200, "prepare", {"a": 1}))
     52
+    >>> child_name("faces.v2", "train")
+    'faces-v2-bfbf58-train'
     """
     tail = f"-{role}" if inputs is None else f"-{role}-{short_hash(inputs)}"
-    room = NAME_LIMIT - len(tail)
-    if len(owner) <= room:
+    room = limit - len(tail)
+    if len(owner) <= room and "." not in owner:
         return owner + tail
     mark = short_hash(owner, 6)
-    return f"{owner[: room - 7].rstrip('-.')}-{mark}{tail}"
+    return f"{owner[: room - 7].replace('.', '-').rstrip('-')}-{mark}{tail}"
 
 
 def label_value(text: str) -> str:

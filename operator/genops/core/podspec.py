@@ -5,7 +5,7 @@ write, stores under one folder. The task travels in an annotation of the pod, so
 can never meet another task than its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from genops.core.names import child_labels, child_name, owner_reference
 TASK_ANNOTATION = f"{layout.GROUP}/task"
 USER_ID = 65532
 GRACE_SECONDS = 120
+ENDS = ("Preempted", "NodeLost", "Error")
 DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "512Mi"}}
 TRAINER = ("python", "-m", "gentrainers", "--task", layout.TASK_FILE)
 
@@ -38,6 +39,7 @@ class Work:
     resources: Resources | None = None
     template: PodTemplate | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    shared_memory: str = ""  # size of /dev/shm where the container runtime's 64 MiB are too few
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Trying:
     backoff_limit: int = 3
     deadline_seconds: int | None = None
     suspend: bool = False
+    after: tuple[str, ...] = ENDS  # which ends are worth another try
 
 
 def pod_path(uri: str) -> str:
@@ -78,16 +81,18 @@ def claims_of(*uris: str | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def job(owner: Resource[Any], work: Work, trying: Trying, config: Config, inputs: Any) -> Manifest:
+def job(
+    owner: Resource[Any], work: Work, trying: Trying, config: Config, inputs: Any, name: str | None = None
+) -> Manifest:
     """Build the Job that does `work` once. Its name holds the hash of `inputs`, which must say all that matters.
 
     The template is not part of the name: a newer operator, which may render it otherwise, leaves running Jobs alone.
     """
     labels = child_labels(owner.kind, owner.metadata, work.role)
     spec: dict[str, Any] = {
-        "backoffLimit": trying.backoff_limit,
+        "backoffLimit": trying.backoff_limit if "Error" in trying.after else 0,
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": {"rules": failure_rules()},
+        "podFailurePolicy": {"rules": failure_rules(trying.after)},
         "suspend": trying.suspend,
         "template": pod_template(work, labels, config),
     }
@@ -97,7 +102,7 @@ def job(owner: Resource[Any], work: Work, trying: Trying, config: Config, inputs
         "apiVersion": JOB.api_version,
         "kind": JOB.kind,
         "metadata": {
-            "name": child_name(owner.name, work.role, [owner.uid, inputs]),
+            "name": name or child_name(owner.name, work.role, [owner.uid, inputs]),
             "namespace": owner.namespace,
             "labels": labels,
             "ownerReferences": [owner_reference(owner.kind, owner.metadata)],
@@ -106,12 +111,16 @@ def job(owner: Resource[Any], work: Work, trying: Trying, config: Config, inputs
     }
 
 
-def failure_rules() -> list[dict[str, Any]]:
-    """Render the table of exit codes into podFailurePolicy rules; the first that fits counts."""
+def failure_rules(after: Sequence[str] = ENDS) -> list[dict[str, Any]]:
+    """Render the table of exit codes into podFailurePolicy rules; the first that fits counts.
+
+    A pod that was asked to stop and saved its state is Preempted; one that was lost before it could is NodeLost.
+    """
+    free = {end: "Ignore" if end in after else "FailJob" for end in ENDS}
     codes = {"containerName": layout.CONTAINER, "operator": "In"}
     return [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "Ignore", "onExitCodes": {**codes, "values": [int(Code.PREEMPTED)]}},
+        {"action": free["Preempted"], "onExitCodes": {**codes, "values": [int(Code.PREEMPTED)]}},
+        {"action": free["NodeLost"], "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {"action": "FailJob", "onExitCodes": {**codes, "values": [int(c) for c in PERMANENT]}},
     ]
 
@@ -193,6 +202,7 @@ def _all_volumes(work: Work, extra: PodTemplate) -> list[tuple[dict[str, Any], d
     return [
         _volume("task", {"downwardAPI": {"items": [task]}}, layout.TASK_DIR, read_only=True),
         _volume("tmp", {"emptyDir": {}}, "/tmp"),
+        *_shared_memory(work),
         *(
             _volume(f"store-{i}", {"persistentVolumeClaim": {"claimName": claim}}, f"{layout.STORE_DIR}/{claim}")
             for i, claim in enumerate(work.claims)
@@ -208,6 +218,12 @@ def _all_volumes(work: Work, extra: PodTemplate) -> list[tuple[dict[str, Any], d
         ),
         *(_volume(f"user-{v.name}", _source(v), v.mount_path, v.read_only) for v in extra.volumes),
     ]
+
+
+def _shared_memory(work: Work) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    if not work.shared_memory:
+        return []
+    return [_volume("shm", {"emptyDir": {"medium": "Memory", "sizeLimit": work.shared_memory}}, "/dev/shm")]
 
 
 def _volume(

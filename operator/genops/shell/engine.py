@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from gencontract import layout
 from gencontract.wire import explain
 from genops.core.conditions import Condition, merge
-from genops.core.kinds import CREATE_ONCE, EVENT, JOB, Kind
+from genops.core.kinds import CREATE_ONCE, EVENT, JOB, JOB_SET, Kind
 from genops.core.model import Config, Happening, Key, Manifest, Plan, Resource, Seen, Stage
 from genops.core.reasons import Reason
 from genops.shell import metrics
@@ -54,8 +54,8 @@ class Engine:
     ) -> None:
         self.cluster, self.queue = cluster, queue
         self.stages = {stage.kind: stage for stage in stages}
-        self.store, self.wakeups = Store(), Wakeups()
-        self._config, self._clock, self._present = config or Config(), clock, frozenset(present)
+        self.store, self.wakeups, self.present = Store(), Wakeups(), frozenset(present)
+        self._config, self._clock = config or Config(), clock
 
     async def work(self) -> None:
         """Take keys from the queue until it closes."""
@@ -100,6 +100,8 @@ class Engine:
             return None
         seen = await self._look(stage, obj)
         plan = stage.plan(obj, seen, self._clock())
+        if plan.hands_off:
+            return None
         try:
             await self._act(stage, obj, plan, seen)
         except ApiError as error:
@@ -114,10 +116,10 @@ class Engine:
         self.wakeups.remember(obj.key, targets)
         references = {key: found for key in targets if (found := self.store.get(key))}
         children = self.store.owned_by(obj.uid, stage.owns)
-        seen = Seen(children, references, {}, self._present, self._config)
+        seen = Seen(children, references, {}, self.present, self._config)
         jobs = stage.inspect(obj, seen, self._clock())
         pods = {name: await observe_pods(self.cluster, obj.namespace, name) for name in jobs}
-        return Seen(children, references, pods, self._present, self._config)
+        return Seen(children, references, pods, self.present, self._config)
 
     async def _act(self, stage: Stage[Any], obj: Resource[Any], plan: Plan, seen: Seen) -> None:
         if obj.deleting:
@@ -143,9 +145,10 @@ class Engine:
 
     async def _create_once(self, kind: Kind, body: Manifest, known: Manifest | None, obj: Resource[Any]) -> None:
         if known is None:
-            known = await self._create(kind, body, obj.uid)
+            await self._create(kind, body, obj.uid)
+            return
         wanted = body.get("spec", {}).get("suspend")
-        if kind == JOB and wanted is not None and known["spec"].get("suspend", False) != wanted:
+        if kind in (JOB, JOB_SET) and wanted is not None and known["spec"].get("suspend", False) != wanted:
             name = body["metadata"]["name"]
             self.store.put(kind, await self.cluster.patch(kind, obj.namespace, name, {"spec": {"suspend": wanted}}))
 

@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from gencontract import layout
-from genops.core.kinds import JOB, Kind
+from genops.core.kinds import JOB, OPTIONAL, Kind
 from genops.core.model import Key, Manifest
 from genops.shell import metrics
 from genops.shell.engine import Engine
@@ -29,7 +29,8 @@ class Informing:
         self._engine, self._namespaces = engine, namespaces
         self.whole = tuple(sorted({*engine.stages, *also}))
         owned = {kind for stage in engine.stages.values() for kind in stage.owns}
-        self.labelled = tuple(sorted(owned - set(self.whole)))
+        missing = set(OPTIONAL) - engine.present
+        self.labelled = tuple(sorted(owned - missing - set(self.whole)))
 
     def arrived(self, kind: Kind, type: str | None, manifest: Manifest) -> None:
         """Take in one watch event."""

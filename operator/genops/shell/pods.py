@@ -45,12 +45,23 @@ def pod_seen(manifest: Manifest, log: str = "") -> PodSeen:
         finished_at=str(ended.get("finishedAt") or ""),
         report=decode_report(ended.get("message") or "") if ended else None,
         progress=last_progress(log),
+        index=_index(manifest),
+        image=_image(status),
     )
 
 
 def _leads(manifest: Manifest) -> bool:
-    labels = manifest["metadata"].get("labels", {})
-    return bool(labels.get("batch.kubernetes.io/job-completion-index", "0") == "0")
+    return _index(manifest) == 0
+
+
+def _index(manifest: Manifest) -> int:
+    return int(manifest["metadata"].get("labels", {}).get("batch.kubernetes.io/job-completion-index", 0))
+
+
+def _image(status: dict[str, Any]) -> str:
+    """What the container runtime says it runs."""
+    found = [c for c in status.get("containerStatuses", ()) if c.get("name") == CONTAINER]
+    return str(found[0].get("imageID") or "") if found else ""
 
 
 def _container_state(status: dict[str, Any]) -> dict[str, Any]:

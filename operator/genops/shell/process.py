@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from genops.core.kinds import OURS, Kind
+from genops.core.kinds import OPTIONAL, OURS, Kind
 from genops.core.model import Key
 from genops.shell import logs, metrics
 from genops.shell.engine import Engine
@@ -184,7 +184,7 @@ async def served(cluster: KubeCluster) -> frozenset[Kind]:
         log.warning("Waiting for the CRDs of %s: apply crds/", ", ".join(sorted(k.kind for k in missing)))
         await asyncio.sleep(2)
         missing = [kind for kind in missing if not await _serves(cluster, kind)]
-    return frozenset()
+    return frozenset([kind for kind in OPTIONAL if await _serves(cluster, kind)])
 
 
 async def _serves(cluster: KubeCluster, kind: Kind) -> bool:
