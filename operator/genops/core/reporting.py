@@ -1,6 +1,7 @@
 """How what pods say becomes status. Measurements are strings with a number pattern, as Kubernetes' API rules ask."""
 
 from dataclasses import dataclass, field
+from math import isfinite
 
 from gencontract.report import Artifact, Checkpoint, CheckReport, EngineReport, MetricReport, Progress, Usage
 from genops.core.conditions import Condition, is_true
@@ -54,7 +55,7 @@ def _why_not(key: Key, found: Manifest | None, telling: str) -> str:
     if found is None:
         return f"{_what(key)} does not exist in this namespace; create it, or mend the reference"
     status = found.get("status") or {}
-    said = next((c for c in status.get("conditions", ()) if c.get("type") == telling), {})
+    said: Manifest = next((c for c in status.get("conditions", ()) if c.get("type") == telling), {})
     detail = f": {said['reason']}: {said.get('message', '')}".rstrip(": ") if said.get("reason") else ""
     return f"Waits for {_what(key)}{detail}"
 
@@ -151,4 +152,5 @@ def engine_status(engine: EngineReport) -> Manifest:
 
 
 def _maybe(value: float | None) -> str | None:
-    return None if value is None else number(value)
+    """Write a measurement; what is not finite is no number to the API server, and stays out."""
+    return None if value is None or not isfinite(value) else number(value)
