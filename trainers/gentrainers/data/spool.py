@@ -10,6 +10,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -61,7 +62,7 @@ class Spool:
     def add(self, sample: Sample, mark: int = 0) -> None:
         """Keep a sample; `sample.facts` must have the same names every time."""
         data = self._dump(sample.value)
-        side = _side(sample)
+        side, tie = _side(sample.label, sample.caption, sample.key)
         digest = hashlib.sha256(data).digest()
         self._file.write(data)
         self._file.write(side)
@@ -72,7 +73,7 @@ class Spool:
         self._digests += digest
         self._groups += sample.group or digest
         self._parts.append(sample.part)
-        self._ties.append(int.from_bytes(hashlib.sha256(side).digest()[:8], "big"))
+        self._ties.append(tie)
         self._labels.append(self._label(sample.label))
         self._marks.append(mark)
         for name, number in sample.facts.items():
@@ -173,5 +174,8 @@ class Reader(Generic[V]):
         return found
 
 
-def _side(sample: Sample) -> bytes:
-    return canonical([sample.label, sample.caption, sample.key])
+@lru_cache(4096)
+def _side(label: str | None, caption: str | None, key: str | None) -> tuple[bytes, int]:
+    """Encode what is beside a value, and hash it to a number."""
+    side = canonical([label, caption, key])
+    return side, int.from_bytes(hashlib.sha256(side).digest()[:8], "big")

@@ -180,7 +180,7 @@ def perceptual_hash(value: Pixels) -> int:
     Small changes of light, size or compression change few bits. A picture of one colour hashes to its brightness.
     """
     grey = Image.fromarray(value.squeeze()).convert("L").resize((HASH_SIDE, HASH_SIDE), FILTER)
-    low = _dct_low(np.asarray(grey, np.int64))
+    low = _dct_low(np.asarray(grey).astype(np.int64))
     if not low.ravel()[1:].any():
         return int(low[0, 0]) & 0xFFFF_FFFF
     median = int(np.sort(low.ravel()[1:])[31])
@@ -190,7 +190,7 @@ def perceptual_hash(value: Pixels) -> int:
 
 def _dct_low(grey: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the 8x8 lowest frequencies of a 32x32 picture in whole numbers, so that the bits are equal anywhere."""
-    found: NDArray[np.int64] = (_COSINES @ grey @ _COSINES.T) >> 20
+    found: NDArray[np.int64] = np.right_shift(_COSINES @ grey @ _COSINES.T, 20)
     return found
 
 
@@ -198,7 +198,8 @@ def _cosines() -> NDArray[np.int64]:
     waves = [
         [math.cos(math.pi * (2 * x + 1) * u / (2 * HASH_SIDE)) for x in range(HASH_SIDE)] for u in range(HASH_KEEP)
     ]
-    return np.rint(np.array(waves) * (1 << 14)).astype(np.int64)
+    scaled: NDArray[np.int64] = np.rint(np.array(waves) * (1 << 14)).astype(np.int64)
+    return scaled
 
 
 _COSINES = _cosines()

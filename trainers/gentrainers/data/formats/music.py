@@ -263,9 +263,9 @@ def _range(tokens: NDArray[Any]) -> tuple[int, int]:
 def piano_roll(value: Tokens, voices: int) -> NDArray[np.uint8]:
     """Draw a piece: pitch upwards, time to the right, one colour per voice: [height, width, 3]."""
     colours = np.array([[31, 119, 180], [214, 39, 40], [44, 160, 44], [148, 103, 189]], np.uint8)
-    canvas = np.full((2 * 72 + 4, 2 * SHOWN_STEPS, 3), 255, np.uint8)
+    canvas = np.full((73, SHOWN_STEPS, 3), 255, np.uint8)
     for note in parse_tokens(value[: SHOWN_STEPS * voices], voices):
-        top = 2 * int(np.clip(95 - note.pitch, 0, 71))
-        canvas[top : top + 2, 2 * note.start : 2 * note.end - 1] = colours[note.part % len(colours)]
-    canvas[-2:] = 224
+        canvas[int(np.clip(95 - note.pitch, 0, 71)), note.start : note.end] = colours[note.part % len(colours)]
+        canvas[int(np.clip(95 - note.pitch, 0, 71)), note.start] //= 2  # where a note starts, darker
+    canvas[-1:] = 224
     return canvas
