@@ -4,5 +4,6 @@ from typing import Any
 
 from genops.core.model import Stage
 from genops.stages.dataset import DATASET
+from genops.stages.evaluation import EVALUATION
 
-STAGES: tuple[Stage[Any], ...] = (DATASET,)
+STAGES: tuple[Stage[Any], ...] = (DATASET, EVALUATION)
