@@ -19,7 +19,8 @@ from genops.core.expr import Expr
 
 # --- rules -----------------------------------------------------------------------------------------------------------
 
-Cause = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"]
+# FieldValueDuplicate is left out: with it the API server does not show the message.
+Cause = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"]
 
 
 @dataclass(frozen=True)

@@ -295,7 +295,6 @@ class Spec(SpecModel):
             disjoint("success", "metric", METRIC_LIST, "name"),
             "evaluation: metrics must not name what success asks for",
             "evaluation",
-            "FieldValueDuplicate",
         ),
         Constraint(
             when(contains("promotion.requires", "Human"), present(HUMAN)),
