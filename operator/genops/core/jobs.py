@@ -62,6 +62,11 @@ class JobFacts:
         """Say whether the Job has ended, one way or the other."""
         return self.succeeded or self.failed
 
+    @property
+    def poll_after(self) -> float | None:
+        """When to ask for progress again, in seconds; what else happens to a Job and its pods is told by a watch."""
+        return float(POLL_SECONDS) if self.running and not self.finished else None
+
 
 def read_job(job: Manifest | None, pods: Iterable[PodSeen] = ()) -> JobFacts:
     """Read a Job and what was seen of its pods, oldest first."""
@@ -86,12 +91,19 @@ def read_job(job: Manifest | None, pods: Iterable[PodSeen] = ()) -> JobFacts:
 
 
 def wants_look(job: Manifest | None, now: datetime) -> bool:
-    """Say whether the pods of a Job have something to tell: it ended, or it has run for a while."""
-    if job is None:
-        return False
+    """Say whether there are pods to look at."""
+    return job is not None
+
+
+def has_ended(job: Manifest) -> bool:
+    """Say whether a Job has ended, one way or the other."""
+    conditions = (job.get("status") or {}).get("conditions", ())
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+
+
+def is_under_way(job: Manifest, now: datetime) -> bool:
+    """Say whether a Job has run long enough for its progress to be worth asking for."""
     status = job.get("status") or {}
-    if any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in status.get("conditions", ())):
-        return True
     began = status.get("startTime")
     return bool(status.get("active")) and began is not None and age(began, now) >= QUIET_SECONDS
 

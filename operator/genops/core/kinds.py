@@ -57,6 +57,9 @@ CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomRes
 
 OURS = (GEN_MODEL, GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION, GEN_DEPLOYMENT, GEN_VERDICT)
 
+# By which the Job controller marks the pods of a Job.
+JOB_LABEL = "batch.kubernetes.io/job-name"
+
 # Created once under a name that holds the hash of their inputs; never changed afterwards.
 CREATE_ONCE = frozenset({JOB, JOB_SET, CLAIM, *OURS})
 

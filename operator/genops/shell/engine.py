@@ -18,13 +18,14 @@ from pydantic import ValidationError
 from gencontract import layout
 from gencontract.wire import explain
 from genops.core.conditions import Condition, merge
+from genops.core.jobs import has_ended, is_under_way
 from genops.core.kinds import CREATE_ONCE, EVENT, JOB, JOB_SET, Kind
-from genops.core.model import Config, Happening, Key, Manifest, Plan, Resource, Seen, Stage
+from genops.core.model import Config, Happening, Key, Manifest, Plan, PodSeen, Resource, Seen, Stage
 from genops.core.reasons import Reason
 from genops.shell import metrics
 from genops.shell.cluster import Cluster
 from genops.shell.errors import ApiError
-from genops.shell.pods import observe_pods
+from genops.shell.pods import list_pods, observe_pods
 from genops.shell.queue import WorkQueue
 from genops.shell.store import Store, owner_uid
 from genops.shell.subset import contains
@@ -118,8 +119,17 @@ class Engine:
         children = self.store.owned_by(obj.uid, stage.owns)
         seen = Seen(children, references, {}, self.present, self._config)
         jobs = stage.inspect(obj, seen, self._clock())
-        pods = {name: await observe_pods(self.cluster, obj.namespace, name) for name in jobs}
+        pods = {name: await self._pods(obj, seen.child(JOB, name)) for name in jobs}
         return Seen(children, references, pods, self.present, self._config)
+
+    async def _pods(self, obj: Resource[Any], job: Manifest | None) -> tuple[PodSeen, ...]:
+        """See the pods of a Job: as the watch told, and once the Job has ended as the cluster says itself."""
+        if job is None:
+            return ()
+        if has_ended(job):
+            return await observe_pods(self.cluster, await list_pods(self.cluster, obj.namespace, _name(job)), False)
+        known = self.store.pods_of(obj.namespace, _name(job))
+        return await observe_pods(self.cluster, known, with_log=is_under_way(job, self._clock()))
 
     async def _act(self, stage: Stage[Any], obj: Resource[Any], plan: Plan, seen: Seen) -> None:
         if obj.deleting:
@@ -230,6 +240,10 @@ def _child_refused(plan: Plan, error: ApiError) -> Plan:
     others = tuple(c for c in plan.conditions if c.type != condition.type)
     happening = Happening("Warning", Reason.CHILD_REFUSED, why)
     return replace(plan, conditions=(*others, condition), happening=happening)
+
+
+def _name(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["name"])
 
 
 def _owned(body: Manifest) -> bool:

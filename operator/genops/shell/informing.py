@@ -10,11 +10,12 @@ import random
 from typing import Any
 
 from gencontract import layout
-from genops.core.kinds import JOB, OPTIONAL, Kind
+from genops.core.kinds import JOB, OPTIONAL, POD, Kind
 from genops.core.model import Key, Manifest
 from genops.shell import metrics
 from genops.shell.engine import Engine
 from genops.shell.errors import ClusterError
+from genops.shell.pods import pod_seen
 from genops.shell.store import owner_key
 
 log = logging.getLogger("genops.informing")
@@ -28,7 +29,7 @@ class Informing:
     def __init__(self, engine: Engine, namespaces: tuple[str, ...] = (), also: frozenset[Kind] = frozenset()) -> None:
         self._engine, self._namespaces = engine, namespaces
         self.whole = tuple(sorted({*engine.stages, *also}))
-        owned = {kind for stage in engine.stages.values() for kind in stage.owns}
+        owned = {kind for stage in engine.stages.values() for kind in stage.owns} | {POD}
         missing = set(OPTIONAL) - engine.present
         self.labelled = tuple(sorted(owned - missing - set(self.whole)))
 
@@ -76,11 +77,15 @@ class Informing:
 
     def _wake(self, kind: Kind, manifest: Manifest) -> None:
         engine, key = self._engine, _key(kind, manifest)
-        owner = owner_key(manifest)
+        owner = self._pods_owner(manifest) if kind == POD else owner_key(manifest)
         wanted = [key, *engine.wakeups.referrers(key), *([owner] if owner else [])]
         for each in wanted:
             if each.kind in engine.stages:
                 engine.queue.add(each)
+
+    def _pods_owner(self, pod: Manifest) -> Key | None:
+        """Find whom a pod works for: its controller is a Job or a ReplicaSet, so its label is asked."""
+        return self._engine.store.key_of(str(pod["metadata"].get("labels", {}).get(layout.LABEL_OWNER_UID)))
 
 
 def _key(kind: Kind, manifest: Manifest) -> Key:
@@ -89,10 +94,9 @@ def _key(kind: Kind, manifest: Manifest) -> Key:
 
 
 def _alike(kind: Kind, before: Manifest, after: Manifest) -> bool:
-    """Say whether two versions of a child look the same to every plan; a Job's bookkeeping does not count."""
-    if kind != JOB:
-        return False
-    return _job_gist(before) == _job_gist(after)
+    """Say whether two versions of a child look the same to every plan; bookkeeping of controllers does not count."""
+    gist = {JOB: _job_gist, POD: _pod_gist}.get(kind)
+    return gist is not None and gist(before) == gist(after)
 
 
 def _job_gist(job: Manifest) -> tuple[Any, ...]:
@@ -100,3 +104,8 @@ def _job_gist(job: Manifest) -> tuple[Any, ...]:
     conditions = sorted((c["type"], c["status"]) for c in status.get("conditions", ()))
     counts = tuple(status.get(f) or 0 for f in ("active", "ready", "failed", "succeeded"))
     return conditions, counts, job["spec"].get("suspend"), meta.get("deletionTimestamp"), meta["uid"]
+
+
+def _pod_gist(pod: Manifest) -> tuple[Any, ...]:
+    ready = [c["status"] for c in (pod.get("status") or {}).get("conditions", ()) if c["type"] == "Ready"]
+    return pod_seen(pod), ready, pod["metadata"].get("deletionTimestamp"), pod["metadata"]["uid"]

@@ -7,25 +7,30 @@ from typing import Any
 
 from gencontract.layout import CONTAINER
 from gencontract.wire import decode_report, last_progress
-from genops.core.kinds import POD
+from genops.core.kinds import JOB_LABEL, POD
 from genops.core.model import Manifest, PodSeen
 from genops.shell.cluster import Cluster
 
-JOB_LABEL = "batch.kubernetes.io/job-name"
 TAIL_LINES = 40
 
 
-async def observe_pods(cluster: Cluster, namespace: str, job: str) -> tuple[PodSeen, ...]:
-    """Look at every pod of a Job, oldest first; read the log of the newest running one."""
+async def list_pods(cluster: Cluster, namespace: str, job: str) -> list[Manifest]:
+    """Read the pods of a Job from the cluster itself: a Job may be seen to end before its pod is."""
     manifests, _ = await cluster.list(POD, namespace, {JOB_LABEL: job})
+    return manifests
+
+
+async def observe_pods(cluster: Cluster, manifests: list[Manifest], with_log: bool) -> tuple[PodSeen, ...]:
+    """Look at pods, oldest first; read the log of one that runs and leads."""
     manifests.sort(key=lambda m: (str(m["metadata"].get("creationTimestamp", "")), str(m["metadata"]["name"])))
-    seen = []
-    for manifest in manifests:
-        log = ""
-        if manifest.get("status", {}).get("phase") == "Running" and _leads(manifest):
-            log = await cluster.log_tail(namespace, manifest["metadata"]["name"], CONTAINER, TAIL_LINES)
-        seen.append(pod_seen(manifest, log))
-    return tuple(seen)
+    return tuple([pod_seen(m, await _log(cluster, m) if with_log else "") for m in manifests])
+
+
+async def _log(cluster: Cluster, manifest: Manifest) -> str:
+    if manifest.get("status", {}).get("phase") != "Running" or not _leads(manifest):
+        return ""
+    meta = manifest["metadata"]
+    return await cluster.log_tail(meta["namespace"], meta["name"], CONTAINER, TAIL_LINES)
 
 
 def pod_seen(manifest: Manifest, log: str = "") -> PodSeen:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gencontract import layout
-from genops.core.kinds import JOB, OURS, Kind
+from genops.core.kinds import JOB, JOB_LABEL, OURS, POD, Kind
 from genops.core.model import Key, Manifest
 
 _OUR_KINDS = {kind.kind: kind for kind in OURS}
@@ -21,6 +21,8 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[tuple[str, str], Manifest]] = defaultdict(dict)
         self._owned: dict[str, dict[tuple[Kind, str, str], None]] = defaultdict(dict)
+        self._uids: dict[str, Key] = {}  # of our kinds
+        self._pods: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)  # names by namespace and Job
 
     def get(self, key: Key) -> Manifest | None:
         """Return the newest version seen."""
@@ -52,6 +54,10 @@ class Store:
         self._objects[kind][name] = trimmed(kind, manifest)
         if owner := owner_uid(manifest):
             self._owned[owner][kind, *name] = None
+        if kind in _OUR_KINDS.values():
+            self._uids[meta["uid"]] = Key(kind, *name)
+        if kind == POD and (job := job_of(manifest)):
+            self._pods[name[0], job][name[1]] = None
         return True
 
     def remove(self, key: Key) -> Manifest | None:
@@ -61,7 +67,22 @@ class Store:
             self._owned[owner].pop((key.kind, key.namespace, key.name), None)
             if not self._owned[owner]:
                 del self._owned[owner]
+        if known:
+            self._uids.pop(known["metadata"]["uid"], None)
+        if known and key.kind == POD and (job := job_of(known)):
+            self._pods[key.namespace, job].pop(key.name, None)
+            if not self._pods[key.namespace, job]:
+                del self._pods[key.namespace, job]
         return known
+
+    def key_of(self, uid: str) -> Key | None:
+        """Find the object of ours with that uid."""
+        return self._uids.get(uid)
+
+    def pods_of(self, namespace: str, job: str) -> list[Manifest]:
+        """Return the pods of a Job."""
+        names = self._pods.get((namespace, job), ())
+        return [self._objects[POD][namespace, name] for name in names]
 
     def replace_all(self, kind: Kind, manifests: list[Manifest], listed_at: int) -> list[Manifest]:
         """Take a LIST as the truth: forget what it lacks and is not younger. Returns every object that changed."""
@@ -88,6 +109,11 @@ def owner_uid(manifest: Manifest) -> str | None:
     return None
 
 
+def job_of(pod: Manifest) -> str:
+    """The Job that a pod belongs to, by its label."""
+    return str(pod["metadata"].get("labels", {}).get(JOB_LABEL, ""))
+
+
 def owner_key(manifest: Manifest) -> Key | None:
     """The key of the object of ours that controls this one."""
     for reference in manifest["metadata"].get("ownerReferences", ()):
@@ -98,9 +124,12 @@ def owner_key(manifest: Manifest) -> Key | None:
 
 
 def trimmed(kind: Kind, manifest: Manifest) -> Manifest:
-    """Drop what is never read: field ownership, and the pod template of a Job, which is most of its size."""
+    """Drop what is never read: field ownership, the pod template of a Job, and of a pod all but how it is."""
     metadata = {k: v for k, v in manifest["metadata"].items() if k != "managedFields"}
     small: dict[str, Any] = {**manifest, "metadata": metadata}
     if kind == JOB:
         small["spec"] = {k: v for k, v in manifest.get("spec", {}).items() if k not in ("template", "podFailurePolicy")}
+    if kind == POD:
+        small.pop("spec", None)
+        metadata.pop("annotations", None)
     return small

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from genops.core.jobs import wants_look
 from genops.core.kinds import GEN_DEPLOYMENT
 from genops.core.model import Key, Plan, Resource, Seen
 from genops.stages.dataset import children, status
@@ -33,4 +32,4 @@ def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
     if status.recorded(obj):
         return ()
     job = status.current(obj, seen)
-    return (job["metadata"]["name"],) if job and wants_look(job, now) else ()
+    return (job["metadata"]["name"],) if job else ()

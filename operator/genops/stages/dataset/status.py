@@ -10,7 +10,7 @@ from typing import Any
 from gencontract.codes import Code, meaning
 from gencontract.report import Report
 from genops.core.conditions import Condition
-from genops.core.jobs import POLL_SECONDS, Failure, JobFacts, age, read_job
+from genops.core.jobs import Failure, JobFacts, age, read_job
 from genops.core.kinds import GEN_DEPLOYMENT, JOB
 from genops.core.model import Happening, Key, Manifest, Resource, Seen
 from genops.core.names import child_name
@@ -245,8 +245,8 @@ def _wake_after(
 ) -> float | None:
     if obj.deleting or obj.spec.suspend:
         return None
-    if job.exists and not job.finished and not known:
-        return float(POLL_SECONDS)
+    if job.poll_after and not known:
+        return job.poll_after
     ttl, ended = obj.spec.ttl_seconds_after_finished, _ended_at(manifest)
     if ttl is not None and ended:
         return max(1.0, ttl - age(ended, now))
