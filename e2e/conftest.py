@@ -50,12 +50,25 @@ class Namespace:
         text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
         return dict(json.loads(text)) if text.strip() else {}
 
+    def phase(self, pod: str) -> str:
+        """Return a pod's phase."""
+        return str(self.get("pod", pod).get("status", {}).get("phase", ""))
+
+    def ended(self, pod: str, seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until a pod is over and return it."""
+        _eventually(lambda: self.phase(pod) in ("Succeeded", "Failed"), f"pod {pod} ends", seconds)
+        return self.get("pod", pod)
+
+    def logs(self, pod: str, *args: str) -> str:
+        """Return a pod's log."""
+        return self.kubectl("logs", pod, *args)
+
     def list(self, kind: str, *args: str) -> list[dict[str, Any]]:
         """Read all objects of a kind."""
         return list(json.loads(self.kubectl("get", kind, *args, "-o", "json"))["items"])
 
 
-def eventually(look: Callable[[], T], what: str = "", seconds: float = 60.0) -> T:
+def _eventually(look: Callable[[], T], what: str = "", seconds: float = 60.0) -> T:
     """Look again and again until something true is seen, and return it; fails with the last thing seen."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -63,6 +76,26 @@ def eventually(look: Callable[[], T], what: str = "", seconds: float = 60.0) -> 
             pytest.fail(f"not within {seconds:g} s: {what or look}; last seen: {seen!r}")
         time.sleep(0.1)
     return seen
+
+
+def _a_pod(name: str, *command: str, container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """Return a pod with one container; `spec` is merged into the pod's, `container` into its container."""
+    main = {"name": "main", "image": "genops/local:test", "command": list(command), **(container or {})}
+    labels = {"app": name}
+    pod_spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [main], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": pod_spec}
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """`eventually(look, what, seconds)` waits until look() returns something true, and returns it."""
+    return _eventually
+
+
+@pytest.fixture(scope="session")
+def a_pod() -> Callable[..., dict[str, Any]]:
+    """`a_pod(name, *command, container={...}, **spec)` returns a pod with one container."""
+    return _a_pod
 
 
 def pytest_configure(config: pytest.Config) -> None:
