@@ -30,7 +30,7 @@ from gentrainers.metrics.kit.makers import Model, ModelMaker
 from gentrainers.pod import Pod
 
 VERSION = "genops.dev/report/v1"
-SAMPLER = ("sampleSteps", "guidance", "temperature", "topK", "topP", "sampler")  # dials that make another model of it
+SAMPLER = ("sample_steps", "guidance", "temperature", "top_p", "length")  # other dials, other samples
 Load = Callable[[str, str | None, str], Model]
 
 

@@ -28,6 +28,8 @@ class Maker(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def told(self) -> str: ...  # what it can be told: "label", "caption" or nothing
     def sample(self, n: int, seed: int) -> Rows: ...
     def sample_for(self, conditions: Sequence[Any], seed: int) -> Rows: ...  # one sample for each condition
     def nll(self) -> Floats: ...  # nats per row of the split
@@ -68,6 +70,7 @@ class Ground:
     spare: tuple[Real, ...]  # neither train nor compared with: for floors
     units: Callable[[], Floats]  # per row of the split as stored: bytes or dimensions, for bits per byte
     tokens: Callable[[], Floats]  # per row of the split as stored: tokens, or ones for images and tables
+    true_nats: Callable[[], Floats]  # per document of a procedural set: what it costs under the true distribution
     corpus: Tokens = field(default_factory=lambda: np.zeros(0, np.int64))  # the train split of a sequence dataset
 
     def material(self) -> Material:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gencontract.codes import Code
 from gentrainers.errors import JobError
+from gentrainers.metrics.kit import oracles
 from gentrainers.metrics.kit.arrays import Floats, Tokens
 from gentrainers.metrics.kit.bench import Ground, Real
 from gentrainers.metrics.kit.rows import Rows, windows
@@ -55,6 +56,7 @@ def lay_out(dataset: Dataset, split: str, length: int, decode: Callable[[Tokens]
         spare=spare,
         units=lambda: _units(chosen.arrays, modality, decode),
         tokens=lambda: _tokens(chosen.arrays, modality),
+        true_nats=lambda: oracles.true_nats(dataset.body, chosen.arrays, decode),
         corpus=dataset.split("train").arrays["tokens"] if modality in SEQUENCES else np.zeros(0, np.int64),
     )
 

@@ -94,6 +94,10 @@ class HeldOut:
     def name(self) -> str:
         return f"floor from {self.pool.name}"
 
+    @property
+    def told(self) -> str:
+        return ""
+
     def sample(self, n: int, seed: int) -> Rows:
         """Choose n real rows by seed; another choice than the bench makes of the reference."""
         return take(self.pool.rows, self.pool.draw(n, seed + 1_000_003))
