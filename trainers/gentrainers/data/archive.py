@@ -15,7 +15,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -25,8 +25,10 @@ from gentrainers.errors import JobError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 CHUNK = 1 << 20
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError, OSError)
-ODD = (ValueError, NotImplementedError, RuntimeError, OverflowError, KeyError, IndexError, MemoryError)
+DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError, OSError),
+    *(ValueError, NotImplementedError, RuntimeError, OverflowError, KeyError, IndexError, MemoryError),
+)
 READ_AT_MOST = 8 << 20  # by one call: no header of an honest tar archive is near it
 DIRECTORY = 256 << 20  # bytes of a zip archive's own listing
 
@@ -65,24 +67,29 @@ def unpack(path: Path, into: Path, name: str, limits: Limits = LIMITS) -> None:
     """Unpack an archive into a new folder. Raises JobError(BAD_DATA) that names archive, member and reason."""
     into.mkdir(parents=True)
     meter = Meter(name, path.stat().st_size, limits)
-    for member, data in _members(path, name):
-        target = into / meter.admit(member)
-        if member.folder:
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as out:
-            for chunk in meter.counted(member, data):
-                out.write(chunk)
+    with _legible(name):
+        for member, data in _members(path, name):
+            _put(into / meter.admit(member), member, meter.counted(member, data))
+
+
+def _put(target: Path, member: Member, chunks: Iterator[bytes]) -> None:
+    if member.folder:
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as out:
+        for chunk in chunks:
+            out.write(chunk)
 
 
 def measure(path: Path, name: str, limits: Limits = ONE_SCORE) -> int:
     """Read an archive through under the same rules without keeping anything. Returns its unpacked bytes."""
     meter = Meter(name, path.stat().st_size, limits)
-    for member, data in _members(path, name):
-        meter.admit(member)
-        for _ in meter.counted(member, data):
-            pass
+    with _legible(name):
+        for member, data in _members(path, name):
+            meter.admit(member)
+            for _ in meter.counted(member, data):
+                pass
     return meter.total
 
 
@@ -165,15 +172,20 @@ def _folded(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFKC", str(path)).casefold()
 
 
-def _members(path: Path, name: str) -> Iterator[tuple[Member, IO[bytes] | None]]:
-    """Yield what an archive holds, damage of any kind as one JobError."""
+@contextmanager
+def _legible(name: str) -> Iterator[None]:
+    """Turn damage of any kind into one JobError. An error of our own disk stays what it is."""
     try:
-        yield from _zip(path) if zipfile.is_zipfile(path) and not _is_tar_name(name) else _tar(path)
-    except JobError:
-        raise
-    except DAMAGED + ODD as error:
+        yield
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         problem = f"{type(error).__name__}: {error}"[:200]
         raise JobError(Code.BAD_DATA, f"{name}: is not a zip or tar archive that can be read ({problem})") from None
+
+
+def _members(path: Path, name: str) -> Iterator[tuple[Member, IO[bytes] | None]]:
+    return _zip(path) if zipfile.is_zipfile(path) and not _is_tar_name(name) else _tar(path)
 
 
 def _is_tar_name(name: str) -> bool:
@@ -208,8 +220,6 @@ def _zip_trouble(info: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or device"
-    if info.is_dir() != (kind == stat.S_IFDIR) and kind:
-        return "is called a folder and is none, or the other way round"
     return "is encrypted" if info.flag_bits & 0x1 else ""
 
 

@@ -218,6 +218,8 @@ def _host(parts: SplitResult, url: str) -> str:
     host = parts.hostname or ""
     if _is_address(host):
         return host
+    if "[" in parts.netloc:
+        raise _bad(url, "has no IPv6 address between its brackets", Code.FORBIDDEN)
     # A host that is all numbers is some old spelling of an address (octal, hex, short): nobody needs it.
     last = host.rstrip(".").rpartition(".")[2]
     if not HOST.fullmatch(host) or re.fullmatch(r"\d+|0[xX][0-9a-fA-F]*", last):

@@ -1,5 +1,7 @@
 """Write .npy files row by row, so that an array larger than memory can be written once and memory-mapped later."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,6 +41,19 @@ class NpyWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def blocks(path: Path, rows: int = 1 << 18) -> Iterator[NDArray[Any]]:
+    """Read an .npy file piece by piece. Unlike a memory map, what was read does not stay resident."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else (None, None, None)
+        if shape is None or dtype is None or dtype.hasobject:
+            raise ValueError(f"{path.name} is not an array of numpy's format 1.0")
+        each = math.prod(shape[1:])
+        for first in range(0, shape[0], rows):
+            count = min(rows, shape[0] - first)
+            yield np.fromfile(file, dtype, count * each).reshape(count, *shape[1:])
 
 
 def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:

@@ -125,13 +125,13 @@ class Music(Format[Tokens]):
         (folder / "tokenizer.json").write_bytes(canonical(grammar))
         end = [END] * o.voices
         sizes = {n: write_tokens(folder / n, r, lambda v: v, end, np.uint16) for n, r in splits.items()}
-        low, high = _range(np.load(folder / "train" / "tokens.npy", mmap_mode="r"))
+        low, high = _range(tally(folder / "train" / "tokens.npy", VOCAB))
         tokens = {**grammar, "blockSize": o.block_size, "counts": sizes, "lowest": low, "highest": high}
         return {"tokens": tokens}
 
     def tallies(self, folder: Path) -> dict[str, dict[str, int]]:
         """Count pitches, rests and holds of train."""
-        return {"event": tally(np.load(folder / "train" / "tokens.npy", mmap_mode="r"), VOCAB)}
+        return {"event": tally(folder / "train" / "tokens.npy", VOCAB)}
 
     def show(self, reader: Reader[Tokens]) -> Shown:
         """Draw piano rolls of a few pieces."""
@@ -255,9 +255,10 @@ def _melody(value: Tokens, voices: int) -> NDArray[np.uint64]:
     return np.concatenate(out or [np.zeros(1, np.int64)]).astype(np.uint64)
 
 
-def _range(tokens: NDArray[Any]) -> tuple[int, int]:
-    pitches = tokens[tokens >= FIRST]
-    return (int(pitches.min()) - FIRST, int(pitches.max()) - FIRST) if len(pitches) else (0, 0)
+def _range(counts: Mapping[str, int]) -> tuple[int, int]:
+    """Return the lowest and highest pitch that occurs."""
+    pitches = [int(name) - FIRST for name in counts if name != "other" and int(name) >= FIRST]
+    return min(pitches, default=0), max(pitches, default=0)
 
 
 def piano_roll(value: Tokens, voices: int) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from gencontract.task import Column, Wire
 from gencontract.wire import canonical
 from gentrainers.data import rows
 from gentrainers.data.formats.base import Format, Readers, Shown, parse, samples
-from gentrainers.data.npy import NpyWriter
+from gentrainers.data.npy import NpyWriter, blocks
 from gentrainers.data.sample import Blob, Reject, Sample
 from gentrainers.data.spool import Reader
 from gentrainers.errors import JobError
@@ -110,11 +110,9 @@ class Tabular(Format[Cells]):
 
     def tallies(self, folder: Path) -> dict[str, dict[str, int]]:
         """Count the categories of train."""
-        x = np.load(folder / "train" / "x.npy", mmap_mode="r")
         fitted = json.loads((folder / "columns.json").read_text())
-        return {
-            c["name"]: _count(x[:, j], c["categories"]) for j, c in enumerate(fitted) if c.get("categories") is not None
-        }
+        kept = [(j, c["name"], c["categories"]) for j, c in enumerate(fitted) if c.get("categories") is not None]
+        return {name: _count(_column(folder / "train" / "x.npy", j), names) for j, name, names in kept}
 
     def show(self, reader: Reader[Cells]) -> Shown:
         """Quote a few rows."""
@@ -224,11 +222,15 @@ def _fit(path: Path, position: int, column: Column, ranks: Mapping[str, int] | N
     about: dict[str, Any] = {"name": _name(column), "type": column.type}
     if ranks is not None:
         return {**about, "categories": list(ranks)}
-    values = np.load(path, mmap_mode="r")[:, position].astype(np.float64)
+    values = _column(path, position).astype(np.float64)
     full = values[~np.isnan(values)]
     mean = math.fsum(full) / max(len(full), 1)
     scale = math.sqrt(math.fsum((full - mean) ** 2) / max(len(full), 1))
     return {**about, "mean": mean, "scale": scale or 1.0, "missing": int(len(values) - len(full))}
+
+
+def _column(path: Path, position: int) -> NDArray[np.float32]:
+    return np.concatenate([np.zeros(0, np.float32), *(rows_[:, position] for rows_ in blocks(path))])
 
 
 def _count(codes: NDArray[np.float32], categories: Sequence[str]) -> dict[str, int]:

@@ -23,7 +23,7 @@ from gencontract.wire import canonical
 from gentrainers import artifact
 from gentrainers.data import near, rows
 from gentrainers.data.formats.base import Format, Readers, Shown, parse, samples
-from gentrainers.data.npy import NpyWriter
+from gentrainers.data.npy import NpyWriter, blocks
 from gentrainers.data.sample import Blob, Reject, Sample
 from gentrainers.data.spool import Reader
 from gentrainers.data.tokenizers import END, BytePairs, Characters, Tokenizer, Tokens
@@ -32,6 +32,7 @@ BLOCK = 1 << 18
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 SHOWN, SHOWN_CHARACTERS = 6, 400
 TALLIED = 64
+SKETCHED = 64  # texts hashed at once: what fits the processor's cache
 
 
 class Options(Wire):
@@ -127,7 +128,9 @@ class Text(Format[str]):
 
     def sketch(self, values: Sequence[str]) -> NDArray[np.uint32]:
         """MinHash over runs of five words, case folded: [n, 128]."""
-        return near.minhash(*near.word_hashes([v.lower().encode() for v in values]))
+        texts = [v.lower().encode() for v in values]
+        few = [texts[i : i + SKETCHED] for i in range(0, len(texts), SKETCHED)]
+        return np.concatenate([near.minhash(*near.word_hashes(t)) for t in few])
 
     def write(self, folder: Path, splits: Readers[str]) -> dict[str, Any]:
         """Fit the tokenizer on train, then write `tokens.npy` and `offsets.npy`."""
@@ -145,7 +148,7 @@ class Text(Format[str]):
 
     def tallies(self, folder: Path) -> dict[str, dict[str, int]]:
         """Count the most frequent token ids of train; the rest is one bin."""
-        return {"token": tally(np.load(folder / "train" / "tokens.npy", mmap_mode="r"), TALLIED)}
+        return {"token": tally(folder / "train" / "tokens.npy", TALLIED)}
 
     def show(self, reader: Reader[str]) -> Shown:
         """Quote the beginnings of a few samples."""
@@ -247,12 +250,11 @@ def write_tokens(
     return tokens.rows
 
 
-def tally(tokens: NDArray[Any], most: int) -> dict[str, int]:
-    """Count ids: the `most` frequent by name, all others as "other"."""
+def tally(path: Path, most: int) -> dict[str, int]:
+    """Count ids in a token file: the `most` frequent by name, all others as "other"."""
     counts = np.zeros(0, np.int64)
-    for first in range(0, len(tokens), 1 << 22):
-        found = np.bincount(tokens[first : first + (1 << 22)])
-        counts = _added(counts, found)
+    for tokens in blocks(path):
+        counts = _added(counts, np.bincount(tokens))
     order = np.lexsort((np.arange(len(counts)), -counts))[:most]
     named = {str(i): int(counts[i]) for i in sorted(order.tolist()) if counts[i]}
     return {**named, "other": int(counts.sum()) - sum(named.values())}
