@@ -110,7 +110,7 @@ def test_out_of_tolerance_falls_back_or_ends(home: Path, subject: Input) -> None
 
 
 def test_a_runtime_that_cannot_be_built_ends_without_fallback(home: Path, subject: Input) -> None:
-    with pytest.raises(JobError, match="tensorrt: .*set fallback") as caught:
+    with pytest.raises(JobError, match=r"tensorrt: .*set fallback") as caught:
         optimize.run(a_task(home, model=subject, targets=["tensorrt", "onnx"], fallback=False), a_pod())
     assert caught.value.code == Code.NO_ENGINE
     assert not (home / "none").exists()
