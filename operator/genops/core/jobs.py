@@ -127,14 +127,15 @@ def _failure(pods: tuple[PodSeen, ...], failed: Manifest | None) -> Failure | No
         return Failure(Reason.DEADLINE_EXCEEDED, text, time=str(failed.get("lastTransitionTime") or ""))
     if bad:
         final = [p for p in bad if p.oom_killed or meaning(p.exit_code or 0).retry is Retry.NEVER]
-        return _pod_failure((final or bad)[-1])
+        return pod_failure((final or bad)[-1])
     if failed is None:
         return None
     text = str(failed.get("message") or failed.get("reason") or "The Job failed")
     return Failure(meaning(Code.CRASHED).reason, text, time=str(failed.get("lastTransitionTime") or ""))
 
 
-def _pod_failure(pod: PodSeen) -> Failure:
+def pod_failure(pod: PodSeen) -> Failure:
+    """Say why a pod ended, in its own words where it had any."""
     code = pod.exit_code or 0
     means: Meaning = meaning(Code.OUT_OF_MEMORY) if pod.oom_killed else meaning(code)
     said = pod.report.message if pod.report else ""

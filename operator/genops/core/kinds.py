@@ -51,6 +51,7 @@ DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
@@ -64,4 +65,4 @@ JOB_LABEL = "batch.kubernetes.io/job-name"
 CREATE_ONCE = frozenset({JOB, JOB_SET, CLAIM, *OURS})
 
 # Kinds that a cluster may lack; a stage that wants one looks at Seen.present.
-OPTIONAL = (JOB_SET,)
+OPTIONAL = (JOB_SET, SCALED_OBJECT)

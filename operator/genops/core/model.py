@@ -84,6 +84,7 @@ class Config:
     store_size: str = "10Gi"
     store_class: str | None = None
     store_access: str = "ReadWriteOnce"
+    prometheus: str = ""  # its address, for autoscaling by a query
 
 
 @dataclass(frozen=True)

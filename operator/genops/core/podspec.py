@@ -40,6 +40,19 @@ class Work:
     template: PodTemplate | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     shared_memory: str = ""  # size of /dev/shm where the container runtime's 64 MiB are too few
+    read_only: bool = False  # whether the claims are mounted without the right to write
+    serving: "Serving | None" = None  # for pods that run on until they are asked to stop
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where a pod that runs on listens, and how the kubelet asks how it is."""
+
+    ports: Mapping[str, int]  # by name; the names are what a Service refers to
+    probe_port: str  # its name among `ports`
+    ready_path: str
+    live_path: str
+    start_seconds: int  # after which a pod that was never ready is started again
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,7 @@ def pod_template(work: Work, labels: Mapping[str, str], config: Config) -> Manif
     extra = work.template or PodTemplate()
     spec: dict[str, Any] = {
         **_placement(extra),
-        "restartPolicy": "Never",
+        "restartPolicy": "Always" if work.serving else "Never",
         "automountServiceAccountToken": extra.service_account_name is not None,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
@@ -177,8 +190,13 @@ def _placement(extra: PodTemplate) -> dict[str, Any]:
 
 def _container(work: Work, extra: PodTemplate, config: Config) -> Manifest:
     fixed = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **work.env}
-    env = [_env(e) for e in extra.env] + [{"name": k, "value": v} for k, v in sorted(fixed.items())]
+    own: list[dict[str, Any]] = [{"name": k, "value": v} for k, v in sorted(fixed.items())]
+    if work.serving:
+        own.append({"name": layout.ENV_POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
+    taken = {e["name"] for e in own}  # apply refuses a name that stands twice
+    env = [_env(e) for e in extra.env if e.name not in taken] + own
     return {
+        **_serving(work.serving),
         "name": layout.CONTAINER,
         "image": work.image,
         "imagePullPolicy": config.image_pull_policy,
@@ -189,6 +207,21 @@ def _container(work: Work, extra: PodTemplate, config: Config) -> Manifest:
         "terminationMessagePath": layout.TERMINATION_LOG,
         "terminationMessagePolicy": "File",
         "volumeMounts": [mount for _, mount in _all_volumes(work, extra)],
+    }
+
+
+def _serving(serving: Serving | None) -> dict[str, Any]:
+    """Ports and probes. A pod is not asked whether it lives before it was ready once: engines load slowly."""
+    if serving is None:
+        return {}
+    ready = {"httpGet": {"path": serving.ready_path, "port": serving.probe_port}, "timeoutSeconds": 5}
+    live = {"httpGet": {"path": serving.live_path, "port": serving.probe_port}, "timeoutSeconds": 5}
+    every = 2
+    return {
+        "ports": [{"name": n, "containerPort": p, "protocol": "TCP"} for n, p in serving.ports.items()],
+        "startupProbe": {**ready, "periodSeconds": every, "failureThreshold": -(-serving.start_seconds // every)},
+        "readinessProbe": {**ready, "periodSeconds": every, "failureThreshold": 2},
+        "livenessProbe": {**live, "periodSeconds": 10, "failureThreshold": 3},
     }
 
 
@@ -204,7 +237,7 @@ def _all_volumes(work: Work, extra: PodTemplate) -> list[tuple[dict[str, Any], d
         _volume("tmp", {"emptyDir": {}}, "/tmp"),
         *_shared_memory(work),
         *(
-            _volume(f"store-{i}", {"persistentVolumeClaim": {"claimName": claim}}, f"{layout.STORE_DIR}/{claim}")
+            _volume(f"store-{i}", _claim(claim, work.read_only), f"{layout.STORE_DIR}/{claim}", work.read_only)
             for i, claim in enumerate(work.claims)
         ),
         *(
@@ -218,6 +251,10 @@ def _all_volumes(work: Work, extra: PodTemplate) -> list[tuple[dict[str, Any], d
         ),
         *(_volume(f"user-{v.name}", _source(v), v.mount_path, v.read_only) for v in extra.volumes),
     ]
+
+
+def _claim(name: str, read_only: bool) -> dict[str, Any]:
+    return {"persistentVolumeClaim": {"claimName": name, **({"readOnly": True} if read_only else {})}}
 
 
 def _shared_memory(work: Work) -> list[tuple[dict[str, Any], dict[str, Any]]]:

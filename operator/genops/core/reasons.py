@@ -62,6 +62,25 @@ class Reason(StrEnum):
     NOT_PREFERRED = "NotPreferred", "People did not prefer the subject as often as was asked"
     RATERS_DISAGREE = "RatersDisagree", "People agreed less than human.minAgreement asks"
     HUMANS_TIMED_OUT = "HumansTimedOut", "Too few verdicts of people came within human.timeoutSeconds"
+    # GenDeployment
+    VERDICT_MISSING = "VerdictMissing", "The verdict that spec.requires names is not there yet"
+    VERDICT_NOT_PASSED = "VerdictNotPassed", "The verdict that spec.requires names is not Passed"
+    VERDICT_OF_ANOTHER_MODEL = "VerdictOfAnotherModel", "The verdict is about other weights than those to be served"
+    AUTOSCALER_MISSING = "AutoscalerMissing", "spec.scale asks for what this cluster or operator has no part for"
+    BUILDING = "Building", "The engine is built and compared with the model"
+    ENGINE_READY = "EngineReady", "The engine is built, faithful and measured"
+    FALLBACK = "Fallback", "Another engine serves than the first that spec.optimize.targets names"
+    STARTING = "Starting", "The server loads the engine and compares its first generation"
+    CRASH_LOOP = "CrashLoop", "The server ends again and again; the message has its last words"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded", "The server was not ready in time"
+    ROLLING_OUT = "RollingOut", "A new version starts beside the one that answers"
+    SWITCHING = "Switching", "The new version answers, and the old one finishes what it has"
+    ROLLED_BACK = "RolledBack", "The new version never got ready, and the old one goes on; see status.quarantined"
+    SERVING = "Serving", "The server answers"
+    NOT_ALL_READY = "NotAllReady", "Fewer servers answer than are asked for"
+    NOT_ROUTED = "NotRouted", "No request reaches a server yet"
+    PARKED = "Parked", "spec.scale.min is 0, so no server runs"
+    NOT_WATCHED = "NotWatched", "Nothing measures this yet, so nothing is known of it"
 
 
 def meanings() -> dict[str, str]:

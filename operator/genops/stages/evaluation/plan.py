@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from genops.core.jobs import wants_look
 from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_TRAINING_JOB, GEN_VERDICT
 from genops.core.model import EVERY, Key, Plan, Resource, Seen
 from genops.stages.evaluation import children, status
@@ -47,4 +46,4 @@ def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
     job = status.current(obj, seen)
     if job is None or status.measured(obj) or status.failed(obj):
         return ()
-    return (job["metadata"]["name"],) if wants_look(job, now) else ()
+    return (job["metadata"]["name"],)

@@ -13,7 +13,7 @@ from typing import Any
 from gencontract.codes import Code, meaning
 from gencontract.report import Report
 from genops.core.conditions import Condition, is_true
-from genops.core.jobs import POLL_SECONDS, Failure, JobFacts, age, read_job
+from genops.core.jobs import Failure, JobFacts, age, read_job
 from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_TRAINING_JOB, GEN_VERDICT, JOB
 from genops.core.model import Happening, Key, Manifest, Resource, Seen
 from genops.core.names import child_name
@@ -349,8 +349,8 @@ def _ended_at(manifest: Manifest | None) -> str:
 def _wake_after(obj: Resource[Spec], facts: Facts, now: datetime) -> float | None:
     if facts.deleting:
         return None
-    if facts.job.exists and not facts.job.finished and not facts.numbers:
-        return float(POLL_SECONDS)
+    if facts.job.poll_after and not facts.numbers:
+        return facts.job.poll_after
     left = [] if not facts.waits or facts.complete else [_patience(obj, now)]
     ttl, ended = obj.spec.ttl_seconds_after_finished, _ended_at(facts.manifest)
     if ttl is not None and ended and not facts.expired:
