@@ -36,7 +36,9 @@ class Fake:
     told: str = ""
     nats: Any = None
     data: Any = field(default_factory=lambda: SimpleNamespace(format="images", height=8, width=8, channels=1, vocab=0))
-    body: dict[str, Any] = field(default_factory=lambda: {"size": "xs", "step": 10, "seed": 0, "config": {"ema": 0.999}})
+    body: dict[str, Any] = field(
+        default_factory=lambda: {"size": "xs", "step": 10, "seed": 0, "config": {"ema": 0.999}}
+    )
 
     def sample(self, n: int, seed: int, condition: Any = None) -> Any:
         return self.make(n, seed) if condition is None else self.make_for(condition, seed)
@@ -256,17 +258,29 @@ def test_every_metric_fits_into_a_termination_message(evaluated: Run, real: NDAr
 
 WRONG: list[Any] = [
     pytest.param(
-        {"gates": [MetricGate(name="fidd")]}, Code.BAD_CONFIG, "metrics[0].name = 'fidd'", "did you mean fid?", id="typo"
+        {"gates": [MetricGate(name="fidd")]},
+        Code.BAD_CONFIG,
+        "metrics[0].name = 'fidd'",
+        "did you mean fid?",
+        id="typo",
     ),
     pytest.param(
         {"gates": [MetricGate(name="latencyp95")]}, Code.BAD_CONFIG, "latencyp95", "mean latencyP95?", id="case"
     ),
-    pytest.param({"gates": [MetricGate(name="custom")]}, Code.UNSUPPORTED, "custom", "an image of your own", id="custom"),
+    pytest.param(
+        {"gates": [MetricGate(name="custom")]}, Code.UNSUPPORTED, "custom", "an image of your own", id="custom"
+    ),
     pytest.param({"gates": []}, Code.BAD_CONFIG, "metrics:", "name at least one", id="nothing asked"),
     pytest.param(
-        {"gates": [MetricGate(name="longestCopy")]}, Code.BAD_CONFIG, "for text, music", "images there are", id="modality"
+        {"gates": [MetricGate(name="longestCopy")]},
+        Code.BAD_CONFIG,
+        "for text, music",
+        "images there are",
+        id="modality",
     ),
-    pytest.param({"samples": 5000}, Code.BAD_CONFIG, "samples: 5000", "ask for at most", id="more than the split holds"),
+    pytest.param(
+        {"samples": 5000}, Code.BAD_CONFIG, "samples: 5000", "ask for at most", id="more than the split holds"
+    ),
     pytest.param({"seeds": []}, Code.BAD_CONFIG, "seeds: the list is empty", "at least 5", id="no seeds"),
     pytest.param({"seeds": [1, 2, 1]}, Code.BAD_CONFIG, "seeds: 1 is given twice", "remove one", id="a seed twice"),
     pytest.param(
@@ -301,13 +315,21 @@ WRONG: list[Any] = [
         id="bad option",
     ),
     pytest.param(
-        {"gates": [MetricGate(name="fid"), MetricGate(name="fid")]}, Code.BAD_CONFIG, "named twice", "one entry", id="twice"
+        {"gates": [MetricGate(name="fid"), MetricGate(name="fid")]},
+        Code.BAD_CONFIG,
+        "named twice",
+        "one entry",
+        id="twice",
     ),
     pytest.param(
         {"gates": [MetricGate(name="nll")]}, Code.UNSUPPORTED, "gives no likelihood", "use fid", id="no likelihood"
     ),
     pytest.param(
-        {"gates": [MetricGate(name="clip")]}, Code.UNSUPPORTED, "takes no label", "leave clip out", id="not conditional"
+        {"gates": [MetricGate(name="clip")]},
+        Code.UNSUPPORTED,
+        "takes neither class nor caption",
+        "leave clip out",
+        id="not conditional",
     ),
     pytest.param(
         {"gates": [MetricGate(name="oracleAccuracy")]}, Code.BAD_CONFIG, "no oracle", "leave it out", id="no oracle"
@@ -370,7 +392,9 @@ def test_a_model_of_another_kind_of_data_is_refused(role: str, evaluated: Run, r
         evaluated(larger, MetricGate(name="fid"))
 
 
-def test_an_evaluation_that_is_asked_to_stop_leaves_nothing(digits: str, real: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_an_evaluation_that_is_asked_to_stop_leaves_nothing(
+    digits: str, real: NDArray[np.uint8], tmp_path: Path
+) -> None:
     stopped = pod()
 
     def make(n: int, seed: int) -> Any:

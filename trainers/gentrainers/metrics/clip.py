@@ -18,26 +18,35 @@ def measure(bench: Bench) -> Ratio:
     The encoder is fitted on the train split of this dataset, so that values compare only within one dataset. Classes
     are all there are, so that they are no clusters; captions are a sample of what could be asked.
     """
-    pair = bench.once(("pair",), lambda: agreement.fit(bench.ground.train.rows, _conditions(bench.ground.train)))
-    asked = [_conditions(bench.ground.reference)[bench.reference_index(seed)] for seed in bench.seeds]
-    scores = [_agreement(bench, pair, c, s) for c, s in zip(asked, bench.seeds, strict=True)]
-    every = np.concatenate(asked)
-    real = pair.agree(bench.ground.reference.rows, _conditions(bench.ground.reference)).mean()
-    return per_sample(np.concatenate(scores) / real, every if every.dtype.kind != "i" else None)
+    ground = bench.ground
+    real = _conditions(ground.reference, bench)
+    asked = [real[bench.reference_index(seed)] for seed in bench.seeds]
+    pair = bench.once(("pair", bench.maker.told), lambda: _pair(bench))
+    unit = pair.agree(ground.reference.rows, real).mean()
+    scores = [_agreement(bench, pair, c, s) / unit for c, s in zip(asked, bench.seeds, strict=True)]
+    return per_sample(np.concatenate(scores), np.concatenate(asked) if bench.maker.told == "caption" else None)
+
+
+def _pair(bench: Bench) -> Pair:
+    train = bench.ground.train
+    return agreement.fit(train.rows, _conditions(train, bench), bench.ground.digest)
 
 
 def _agreement(bench: Bench, pair: Pair, conditions: Conditions, seed: int) -> Floats:
     bench.tick()
-    return pair.agree(bench.maker.sample_for(list(conditions), seed), conditions)
+    return pair.agree(bench.maker.sample_for(conditions.tolist(), seed), conditions)
 
 
-def _conditions(real: Real) -> Conditions:
-    if real.labels is None:
+def _conditions(real: Real, bench: Bench) -> Conditions:
+    """Return what real rows are called in the kind that the maker can be told. Raises JobError where it is none."""
+    found = {"label": real.classes, "caption": real.captions}.get(bench.maker.told)
+    if found is None:
         raise JobError(
-            Code.BAD_CONFIG,
-            f"metrics.name = 'clip': split {real.name} has neither classes nor captions to agree with; leave it out",
+            Code.UNSUPPORTED,
+            f"metrics.name = 'clip': the {bench.maker.name} takes neither class nor caption of this dataset; train it "
+            "with condition class or text, or leave clip out",
         )
-    return real.labels
+    return found
 
 
 METRIC = Metric(

@@ -19,9 +19,9 @@ def measure(bench: Bench) -> Hits:
 
 
 def _as_told(bench: Bench, seed: int) -> Bools:
-    labels = bench.ground.reference.labels
-    assert labels is not None, "sprites have captions"
-    captions = [str(c) for c in labels[bench.reference_index(seed)]]
+    known = bench.ground.reference.captions
+    assert known is not None, "sprites have captions"
+    captions = [str(c) for c in known[bench.reference_index(seed)]]
     return oracles.as_told(bench.maker.sample_for(captions, seed), captions)
 
 

@@ -1,17 +1,15 @@
 """Throughput: samples per second when they are made in batches, in this process."""
 
-import numpy as np
-
 from gentrainers.metrics.kit.bench import Bench
 from gentrainers.metrics.kit.clock import seconds
 from gentrainers.metrics.kit.metric import ANY, Metric
-from gentrainers.metrics.kit.scores import Ratio
+from gentrainers.metrics.kit.scores import Ratio, per_sample
 
 
 def measure(bench: Bench) -> Ratio:
-    """Give samples over seconds, one pair per repeat. It is measured, so it differs from run to run."""
+    """Give the rate of each repeat. A mean of rates bears a stalled repeat; all samples over all seconds would not."""
     batch, repeats = int(bench.options["batch"]), int(bench.options["repeats"])
-    return Ratio(np.full(repeats, float(batch)), seconds(bench, batch, repeats), "repeats")
+    return per_sample(batch / seconds(bench, batch, repeats), unit="repeats")
 
 
 METRIC = Metric(
@@ -20,7 +18,7 @@ METRIC = Metric(
     better="higher",
     needs="clock",
     modalities=ANY,
-    source="ratio estimator, Cochran 1977",
+    source="mean of rates with Student's t",
     measure=measure,
     unit="samples/s",
     options={"batch": 16, "repeats": 20},

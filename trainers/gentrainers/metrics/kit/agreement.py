@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gentrainers.artifact import sha256_bytes
+from gentrainers.metrics.kit import shelf
 from gentrainers.metrics.kit.arrays import Floats
 from gentrainers.metrics.kit.extractors import BATCH, LARGEST, ImageNet, SequenceNet, as_tensor, one_thread
 from gentrainers.metrics.kit.rows import Rows, take
@@ -42,7 +42,7 @@ class Pair:
                 self.images(as_tensor(take(rows, range(i, min(i + 512, len(rows)))))) for i in range(0, len(rows), 512)
             ]
             seen = F.normalize(torch.cat(parts), dim=1).double()
-            told = F.normalize(self.conditions(spelled(conditions)), dim=1).double()
+            told = F.normalize(_told(self.conditions, conditions), dim=1).double()
         own = (seen * told).sum(1)
         return np.asarray((own - seen @ told.mean(0)).numpy(), np.float64)
 
@@ -54,31 +54,43 @@ def spelled(conditions: Conditions) -> Tensor:
     return as_tensor([np.frombuffer(str(c).encode(), np.uint8) for c in conditions])
 
 
-def fit(rows: Rows, conditions: Conditions) -> Pair:
-    """Fit both towers so that an image finds its condition among those of its batch, and the other way round."""
+def fit(rows: Rows, conditions: Conditions, digest: str) -> Pair:
+    """Fit both towers so that an image finds its condition among those of its batch, and the other way round.
+
+    `digest` names the dataset that rows and conditions are the train split of.
+    """
     assert not isinstance(rows, list), "only images have conditions that are scored"
     vocab = int(conditions.max()) + 1 if conditions.dtype.kind == "i" else 256
     with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(SEED)
-        images, words = ImageNet(*rows.shape[1:]), SequenceNet(vocab)
-        _contrast(images, words, rows, conditions)
-    images.eval().requires_grad_(False)
-    words.eval().requires_grad_(False)
-    weights = b"".join(t.numpy().tobytes() for net in (images, words) for _, t in sorted(net.state_dict().items()))
-    return Pair(images, words, sha256_bytes(weights))
+        towers = nn.ModuleDict({"images": ImageNet(*rows.shape[1:]), "words": SequenceNet(vocab)})
+        key = ["agreement", digest, list(rows.shape), vocab, STEPS, SEED]
+        weights, known_as = shelf.fitted(key, lambda: _contrast(towers, rows, conditions))
+    towers.load_state_dict(weights)
+    towers.eval().requires_grad_(False)
+    return Pair(towers["images"], towers["words"], known_as)
 
 
-def _contrast(images: nn.Module, words: nn.Module, rows: npt.NDArray[Any], conditions: Conditions) -> None:
-    optimizer = torch.optim.AdamW([*images.parameters(), *words.parameters()], lr=2e-3, weight_decay=1e-2)
+def _contrast(towers: nn.ModuleDict, rows: npt.NDArray[Any], conditions: Conditions) -> dict[str, Tensor]:
+    optimizer = torch.optim.AdamW(towers.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     random = np.random.default_rng(SEED)
     for _ in range(STEPS):
         which = random.integers(0, min(len(rows), LARGEST), BATCH)
-        loss = _loss(images(as_tensor(rows[which])), words(spelled(conditions[which])), conditions[which])
+        told = _told(towers["words"], conditions[which])
+        loss = _loss(towers["images"](as_tensor(rows[which])), told, conditions[which])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
+    return towers.state_dict()
+
+
+def _told(words: nn.Module, conditions: Conditions) -> Tensor:
+    """Embed conditions [n, 64], each different one once."""
+    different, back = np.unique(conditions, return_inverse=True)
+    embedded: Tensor = words(spelled(different))
+    return embedded[torch.from_numpy(back.reshape(-1))]
 
 
 def _loss(seen: Tensor, told: Tensor, conditions: Conditions) -> Tensor:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gencontract.codes import Code
 from gentrainers.errors import JobError
 from gentrainers.metrics.kit import extractors
-from gentrainers.metrics.kit.arrays import Floats, Tokens
+from gentrainers.metrics.kit.arrays import Floats, Ints, Tokens
 from gentrainers.metrics.kit.extractors import Extractor, Material, Opinion
 from gentrainers.metrics.kit.rows import Rows, fingerprint, take
 
@@ -37,11 +37,12 @@ class Maker(Protocol):
 
 @dataclass(frozen=True)
 class Real:
-    """One split as a metric sees it. `labels` are classes or captions, one each, or None."""
+    """One split as a metric sees it, with what its rows are called where the dataset says so."""
 
     name: str
     rows: Rows
-    labels: npt.NDArray[Any] | None = None  # [n] int64 or str
+    classes: Ints | None = None  # [n]
+    captions: npt.NDArray[np.str_] | None = None  # [n]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,9 +76,7 @@ class Ground:
 
     def material(self) -> Material:
         """What extractors are fitted on: the train split and its classes."""
-        labels = self.train.labels
-        known = labels if labels is not None and labels.dtype.kind == "i" else None
-        return Material(self.train.rows, known, self.modality, dict(self.body), self.digest)
+        return Material(self.train.rows, self.train.classes, self.modality, dict(self.body), self.digest)
 
 
 @dataclass(frozen=True)

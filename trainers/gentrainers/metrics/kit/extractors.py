@@ -10,14 +10,9 @@ Frechet distance would depend on how long the extractor was trained, and a kerne
 weights put the mean. This module must not know any metric.
 """
 
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gentrainers.artifact import sha256_bytes
+from gentrainers.metrics.kit import shelf
 from gentrainers.metrics.kit.arrays import Floats, Ints
 from gentrainers.metrics.kit.rows import Rows, take
 
@@ -136,11 +131,15 @@ class Material:
 
 def make(opinion: Opinion, material: Material) -> Extractor:
     """Give the extractor for a dataset, from the cache where it was made before; the cache changes no bit of it."""
-    path = _cache(opinion, material)
-    if not path.exists():
-        weights = _state(_fitted(opinion, material))
-        _save(weights, path)
-    return _load(opinion, material, path)
+    key = [opinion, material.digest, _shape(material.rows), RECIPE, SEED]
+    weights, digest = shelf.fitted(key, lambda: _fitted(opinion, material).state_dict())
+    with torch.random.fork_rng(devices=[]):
+        net = _net(material).eval()
+    net.load_state_dict(weights)
+    bare = Extractor(opinion, net, digest)
+    seen = bare.features(take(material.rows, range(min(len(material.rows), LARGEST))))
+    scale = (FEATURE_VARIANCE / max(float(seen.var(axis=0).mean()), 1e-12)) ** 0.5
+    return replace(bare, centre=seen.mean(axis=0), scale=scale)
 
 
 def _fitted(opinion: Opinion, material: Material) -> nn.Module:
@@ -204,40 +203,8 @@ def _redraw(net: nn.Module, head: nn.Module, x: Tensor, unit: float) -> Tensor:
     return F.mse_loss(head(net(x)), x.flatten(1).float() / unit)
 
 
-def _state(net: nn.Module) -> dict[str, Tensor]:
-    return {name: value.contiguous() for name, value in sorted(net.state_dict().items())}
-
-
-def _cache(opinion: Opinion, material: Material) -> Path:
-    key = json.dumps([opinion, material.digest, _shape(material.rows), RECIPE, SEED, torch.__version__])
-    base = Path(os.environ.get("XDG_CACHE_HOME", tempfile.gettempdir())) / "genops-extractors"
-    return base / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
-
-
 def _shape(rows: Rows) -> list[int]:
     return [len(rows), max(len(r) for r in rows)] if isinstance(rows, list) else list(rows.shape)
-
-
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}")
-    save_file(weights, scratch)
-    scratch.rename(path)
-
-
-def _load(opinion: Opinion, material: Material, path: Path) -> Extractor:
-    from safetensors.torch import load
-
-    data = path.read_bytes()
-    with torch.random.fork_rng(devices=[]):
-        net = _net(material).eval()
-    net.load_state_dict(load(data))
-    bare = Extractor(opinion, net, sha256_bytes(data))
-    seen = bare.features(take(material.rows, range(min(len(material.rows), LARGEST))))
-    variance = float(seen.var(axis=0).mean())
-    return replace(bare, centre=seen.mean(axis=0), scale=(FEATURE_VARIANCE / max(variance, 1e-12)) ** 0.5)
 
 
 def _starts(rows: Rows, step: int) -> range:

@@ -74,14 +74,8 @@ def _real(dataset: Dataset, name: str, modality: str, length: int) -> Real:
     rows: Rows = (
         windows(split.arrays["tokens"], split.arrays["offsets"], length) if modality in SEQUENCES else split.arrays["x"]
     )
-    return Real(name, rows, _labels(split))
-
-
-def _labels(split: Split) -> npt.NDArray[Any] | None:
-    """Prefer captions, which say more than classes."""
-    if split.captions:
-        return np.asarray(split.captions, dtype=np.str_)
-    return split.arrays.get("y")
+    captions = np.asarray(split.captions, dtype=np.str_) if split.captions else None
+    return Real(name, rows, split.arrays.get("y"), captions)
 
 
 def _tokens(arrays: dict[str, npt.NDArray[Any]], modality: str) -> Floats:

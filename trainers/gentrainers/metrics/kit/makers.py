@@ -34,7 +34,7 @@ class ModelMaker:
     model: Model
     modality: str
     split: Any = field(repr=False)  # as package data gives it, for likelihoods
-    captions: Real | None = field(default=None, repr=False)  # whose captions are asked for where a model wants some
+    reference: Real | None = field(default=None, repr=False)  # whose captions are asked for where a model wants some
     length: int = 0  # of a sequence; longer ones are cut, so that all that is compared is equally long
 
     @property
@@ -46,20 +46,13 @@ class ModelMaker:
     def sample(self, n: int, seed: int) -> Rows:
         """Make n samples. Classes come in the data's shares; captions are those of n real rows, chosen by seed."""
         condition = None
-        if self.told == "caption" and self.captions is not None and self.captions.labels is not None:
-            order = np.resize(self.captions.draw(len(self.captions), seed), n)
-            condition = [str(c) for c in self.captions.labels[order]]
+        if self.told == "caption" and self.reference is not None and self.reference.captions is not None:
+            order = np.resize(self.reference.draw(len(self.reference), seed), n)
+            condition = [str(c) for c in self.reference.captions[order]]
         return self._checked(self.model.sample(n, seed, condition), n)
 
     def sample_for(self, conditions: Sequence[Any], seed: int) -> Rows:
-        """Make one sample for each condition. Raises JobError where the model cannot be told any."""
-        told = {"i": "label", "U": "caption"}[np.asarray(conditions).dtype.kind]
-        if self.told != told:
-            raise JobError(
-                Code.UNSUPPORTED,
-                f"metrics.name = 'clip': the {self.name} ({self.model.family}) takes no {told}; train it with "
-                f"condition {'class' if told == 'label' else 'text'}, or leave clip out",
-            )
+        """Make one sample for each condition, which must be of the kind that the model can be told."""
         return self._checked(self.model.sample(len(conditions), seed, list(conditions)), len(conditions))
 
     def nll(self) -> Floats:
