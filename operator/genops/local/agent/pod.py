@@ -267,6 +267,7 @@ class PodWorker:
         if not self._gone.is_set():
             await self._report_until_done()
             await self._delete()
+            await self._gone.wait()  # others may hold the object by finalizers for a while
         self._node.addresses.free(self.record.address, uid(self.place.pod))
 
     def _account_for(self, records: Iterable[status.ContainerRecord]) -> None:
