@@ -5,5 +5,6 @@ from typing import Any
 from genops.core.model import Stage
 from genops.stages.dataset import DATASET
 from genops.stages.evaluation import EVALUATION
+from genops.stages.training import TRAINING
 
-STAGES: tuple[Stage[Any], ...] = (DATASET, EVALUATION)
+STAGES: tuple[Stage[Any], ...] = (DATASET, TRAINING, EVALUATION)
