@@ -1,5 +1,6 @@
 """Triton serves engines of every runtime, by a back end of its own where it has one."""
 
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("triton")
 
 # A back end named `onnxruntime`, in Python: Triton takes such a file in place of a library. It stands in for the one in
 # NVIDIA's image, which the wheel lacks, and shows that the friendly model finds the bare one behind it.
-ONNXRUNTIME = '''
+ONNXRUNTIME = """
 import json, pathlib
 import numpy as np
 import onnxruntime
@@ -39,7 +40,7 @@ class TritonPythonModel:
         outputs = self.session.run(names, feeds)
         tensors = [pb_utils.Tensor(n, y) for n, y in zip(names, outputs)]
         return pb_utils.InferenceResponse(output_tensors=tensors)
-'''
+"""
 
 
 def an_image(folder: Path) -> Path:
@@ -49,9 +50,9 @@ def an_image(folder: Path) -> Path:
     for name in ("bin", "backends/python", "backends/onnxruntime"):
         (folder / name).mkdir(parents=True)
     for file in (triton / "backends/python").iterdir():
-        (folder / "backends/python" / file.name).symlink_to(file)
+        shutil.copy(file, folder / "backends/python")
     stub = triton / "python_backend_stubs" / "{}.{}".format(*sys.version_info[:2]) / "triton_python_backend_stub"
-    (folder / "backends/python/triton_python_backend_stub").symlink_to(stub)
+    shutil.copy(stub, folder / "backends/python")
     (folder / "backends/onnxruntime/model.py").write_text(ONNXRUNTIME)
     program = folder / "bin/tritonserver"
     libraries = wheel / "nvidia_pytriton.libs"
@@ -70,7 +71,7 @@ def test_a_native_back_end_is_taken_where_the_server_has_it(tmp_path: Path) -> N
     got = np.array(answer["outputs"][0]["data"], np.uint8).reshape(2, 8, 8, 1)
     engine = engines.load(Path(built.uri) / "generator/1", threads=1)
     assert status == 200
-    assert difference(got, engine.generate([7, 8], {"label": np.array([1, 2])}), levels=17) == ""
+    assert difference(got, engine.generate([7, 8], {"label": np.array([1, 2])}), levels=16) == ""
 
 
 @pytest.mark.parametrize("runtime", ["torchscript", pytest.param("torch", marks=pytest.mark.slow)])
@@ -81,4 +82,4 @@ def test_an_engine_of_torch_is_served(runtime: str, tmp_path: Path) -> None:
         client = Client(f"{served.address}:{served.task.grpc_port}", "generator")
         got = client.generate(np.array([[3], [4]], dtype=np.int64))
     engine = engines.load(Path(built.uri) / "generator/1", threads=1)
-    assert difference(got, engine.generate([3, 4]), levels=17) == ""
+    assert difference(got, engine.generate([3, 4]), levels=16) == ""

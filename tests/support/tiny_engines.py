@@ -1,5 +1,6 @@
 """Small models with random weights, for tests of engines: speed and shapes do not depend on what was learnt."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,19 @@ import torch
 from gencontract.report import Artifact
 from gencontract.task import Input, OptimizeTask
 from gentrainers import artifact, model
+from gentrainers.data import reference
 from gentrainers.exporters import Graph
 from gentrainers.families import DataShape, configure, family
 from gentrainers.jobs import optimize
 from gentrainers.pod import Pod
+from gentrainers.serving.backend.metrics import features
 
 DIGITS: dict[str, Any] = {
     "format": "images",
     "height": 8,
     "width": 8,
     "channels": 1,
-    "levels": 17,
+    "levels": 16,
     "classes": [str(n) for n in range(10)],
     "shares": [0.1] * 10,
 }
@@ -85,4 +88,6 @@ def a_dataset(folder: Path, rows: np.ndarray[Any, Any]) -> Input:
     with artifact.writing(str(folder), "dataset", body) as scratch:
         (scratch / "train").mkdir()
         np.save(scratch / "train/x.npy", rows)
+        numbers = {name: np.asarray(values) for name, values in features(rows).items()}
+        (scratch / "reference.json").write_text(json.dumps(reference.build(len(rows), numbers, {})))
     return Input(uri=str(folder), digest=artifact.digest_of(str(folder)))

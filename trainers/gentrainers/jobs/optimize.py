@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gencontract.codes import Code
@@ -24,7 +25,7 @@ from gencontract.task import OptimizeTask
 from gencontract.wire import canonical
 from gentrainers import artifact, exporters
 from gentrainers.artifact import Opened, open_artifact, sha256_bytes
-from gentrainers.data import open_dataset
+from gentrainers.data.dataset import Dataset, open_dataset
 from gentrainers.errors import JobError
 from gentrainers.exporters import Built, Exporter, Graph, NotBuilt, Options
 from gentrainers.exporters import _check as check
@@ -34,7 +35,7 @@ from gentrainers.pod import Pod
 from gentrainers.serving import repository
 from gentrainers.serving.backend import engine as engines
 from gentrainers.serving.backend.engine import Engine
-from gentrainers.serving.backend.metrics import reference
+from gentrainers.serving.backend.metrics import BUCKETS
 
 Array = NDArray[Any]
 GOLDEN = 4  # samples that a server must make again before it is ready
@@ -83,7 +84,7 @@ class Subject:
     @cached_property
     def distance(self) -> float:
         """How far the model's own samples are from the dataset."""
-        return self.distance_of(Engine(self.spec, lambda inputs: [check.eager(self.generation, inputs)]))
+        return self.distance_of(Engine(self.spec, lambda inputs: check.eager(self.generation, inputs)))
 
     def distance_of(self, engine: Engine) -> float:
         """Sliced Wasserstein distance from what an engine generates to the dataset."""
@@ -153,11 +154,10 @@ def open_subject(task: OptimizeTask, scratch: Path) -> Subject:
 
 def subject_of(task: OptimizeTask, generation: Any, data: Any, digest: str, scratch: Path) -> Subject:
     """Describe a generation for its engines."""
-    real, dataset = _real(task)
-    spec = describe(generation, data) | {"reference": None if real is None else reference(real)}
+    dataset = open_dataset(task.dataset.uri, task.dataset.digest) if task.dataset else None
+    spec = describe(generation, data) | {"reference": dataset and reference(dataset)}
     graph = Graph(generation, scratch / "graph", max(task.batch_sizes))
-    judged = None if real is None else real[:JUDGED]
-    return Subject(task, digest, graph, spec, judged, dataset)
+    return Subject(task, digest, graph, spec, _real(dataset), dataset.digest if dataset else "")
 
 
 def weights_digest(opened: Opened) -> str:
@@ -166,15 +166,22 @@ def weights_digest(opened: Opened) -> str:
     return sha256_bytes(canonical([artifact.sha256_file(opened.path / "weights.safetensors"), made_of]))
 
 
-def _real(task: OptimizeTask) -> tuple[Array | None, str]:
-    """Return images of the train split, spread over all of it, and the dataset's digest."""
-    if task.dataset is None:
-        return None, ""
-    dataset = open_dataset(task.dataset.uri, task.dataset.digest)
-    x = dataset.split("train").arrays.get("x")
+def reference(dataset: Dataset) -> dict[str, Any]:
+    """Read the dataset's drift reference as a server exports it: bounds `le`, and the `share` of samples up to each."""
+    out = {}
+    for name, feature in dataset.json("reference.json")["features"].items():
+        if feature["kind"] == "numeric" and name in BUCKETS and feature["edges"]:
+            counts = np.cumsum(feature["counts"])
+            out[name] = {"le": feature["edges"], "share": [round(float(c / counts[-1]), 6) for c in counts[:-1]]}
+    return out
+
+
+def _real(dataset: Dataset | None) -> Array | None:
+    """Return images of the train split, spread over all of it."""
+    x = dataset.split("train").arrays.get("x") if dataset else None
     if x is None or x.dtype != np.uint8:
-        return None, dataset.digest
-    return np.ascontiguousarray(x[:: max(1, len(x) // 4096)]), dataset.digest
+        return None
+    return np.ascontiguousarray(x[:: max(1, len(x) // JUDGED)][:JUDGED])
 
 
 def describe(generation: Any, data: Any) -> dict[str, Any]:
@@ -254,8 +261,6 @@ def engine_key(subject: Subject, runtime: Exporter) -> str:
 
 def host() -> str:
     """Name this machine's kind: the CPU's instructions, and the GPU if there is one."""
-    import torch
-
     gpu = "sm{}{}".format(*torch.cuda.get_device_capability()) if torch.cuda.is_available() else "no gpu"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -454,7 +459,7 @@ def served(task: OptimizeTask, best: Candidate, server: repository.Server) -> re
         model_file=best.exporter.model_file,
         max_batch=max(task.batch_sizes),
         server=server,
-        gpu=best.exporter.name.startswith("tensorrt"),
+        gpu=torch.cuda.is_available(),
     )
 
 

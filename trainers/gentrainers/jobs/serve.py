@@ -120,7 +120,7 @@ def check_first(client: Client, laid: Laid) -> None:
         got = client.generate(seeds)
     except Exception as error:  # a failing model answers with words of its own
         raise JobError(Code.OUT_OF_TOLERANCE, f"the first generation of {laid.model} failed: {error}") from None
-    wrong = difference(got, expected, int(laid.spec["sample"].get("levels", 256)))
+    wrong = difference(got, expected, int(laid.spec["sample"].get("levels", 255)))
     if wrong:
         detail = f"the first generation of {laid.model} is not the engine's own: {wrong}"
         raise JobError(Code.OUT_OF_TOLERANCE, f"{detail}; build the engine again for this server")

@@ -77,7 +77,7 @@ def _input(name: str, array: Array) -> Any:
     return tensor
 
 
-def difference(got: Array, expected: Array, levels: int = 256) -> str:
+def difference(got: Array, expected: Array, levels: int = 255) -> str:
     """Say how an answer differs from the one expected by more than rounding does, or nothing.
 
     Bytes may be one level of the data apart in 2 % of places, since another CPU rounds otherwise; of sequences half
@@ -87,7 +87,7 @@ def difference(got: Array, expected: Array, levels: int = 256) -> str:
         hint = "; the server's Python packages need numpy below 2" if got.size == 0 else ""
         return f"shape {list(got.shape)} instead of {list(expected.shape)}{hint}"
     if expected.dtype == np.uint8:
-        return _bytes_apart(got.astype(int), expected.astype(int), 255 / (levels - 1))
+        return _bytes_apart(got.astype(int), expected.astype(int), 255 / levels)
     if expected.dtype.kind in "iu":
         equal = float(np.all(got == expected, axis=tuple(range(1, got.ndim))).mean())
         return "" if equal >= 0.5 else f"{1 - equal:.0%} of the sequences differ"

@@ -110,14 +110,15 @@ def _first(folder: str, path: str) -> str:
 
 
 def backend_folder(triton: Triton, scratch: Path) -> Path:
-    """Lay out the folder for --backend-directory; the wheel keeps the Python stub elsewhere than Triton looks."""
+    """Return the folder for --backend-directory. The wheel keeps the Python stub elsewhere than Triton looks."""
+    if not triton.stub:
+        return next(iter(triton.backends.values()), triton.binary).parent
     folder = scratch / "backends"
     for name, source in triton.backends.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for file in source.iterdir():
             (folder / name / file.name).symlink_to(file)
-    if triton.stub:
-        (folder / "python" / triton.stub.name).symlink_to(triton.stub)
+    (folder / "python" / triton.stub.name).symlink_to(triton.stub)
     return folder
 
 
@@ -162,7 +163,7 @@ class Server:
 
     def why(self) -> str:
         """Return the lines that say why it ended: its errors, or its last words."""
-        errors = [line for line in self.lines if re.search(r"^E\d{4}|[Ee]rror:|failed to", line)]
+        errors = [line for line in self.lines if re.match(r"E\d{4} .*(model|backend)|error:", line)]
         return " | ".join(line.strip() for line in (errors or list(self.lines))[-3:])[:1200]
 
     def stop(self, seconds: float = EXIT_SECONDS + 10) -> int:

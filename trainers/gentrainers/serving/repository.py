@@ -91,10 +91,12 @@ def write(folder: Path, served: Served) -> None:
     shutil.copytree(BACKEND, version / "genops_backend", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     (version / "model.py").write_text(ENTRY)
     (version / SPEC).write_bytes(canonical(dict(served.spec)))
-    (home / "config.pbtxt").write_text(friendly(served, {"threads": str(served.server.threads)}))
+    sizes = sorted({1, served.max_batch})
+    (home / "config.pbtxt").write_text(friendly(served, {"threads": str(served.server.threads)}, sizes))
     if served.native:
-        (home / "native.pbtxt").write_text(bare(served))
-        (home / "front.pbtxt").write_text(friendly(served, {"native": native_name(served.model)}))
+        (home / "native.pbtxt").write_text(bare(served, sizes))
+        # A model may ask another only once the server is ready, so this one has no warm-up.
+        (home / "front.pbtxt").write_text(friendly(served, {"native": native_name(served.model)}, []))
 
 
 def native_name(model: str) -> str:
@@ -102,7 +104,7 @@ def native_name(model: str) -> str:
     return f"{model}_engine"
 
 
-def friendly(served: Served, parameters: Mapping[str, str]) -> str:
+def friendly(served: Served, parameters: Mapping[str, str], warmup: Sequence[int]) -> str:
     """Configure the model that people ask: a seed and a condition in, a sample out."""
     sample = served.spec["sample"]
     return config.model(
@@ -114,7 +116,7 @@ def friendly(served: Served, parameters: Mapping[str, str]) -> str:
         served.server.batching,
         served.server.instances,
         parameters=parameters,
-        warmup=sorted({1, served.max_batch}),
+        warmup=warmup,
     )
 
 
@@ -128,7 +130,7 @@ def conditions(inputs: Sequence[Mapping[str, Any]]) -> list[Port]:
     return [ports[s["draw"]](s) for s in inputs if s["draw"] in ports]
 
 
-def bare(served: Served) -> str:
+def bare(served: Served, warmup: Sequence[int]) -> str:
     """Configure the engine itself: noise in, raw samples out, by the runtime's own back end."""
     inputs, outputs = native_ports(served.spec, served.native or "")
     return config.model(
@@ -140,6 +142,7 @@ def bare(served: Served) -> str:
         served.server.batching,
         served.server.instances,
         gpu=served.gpu,
+        warmup=warmup,
         model_file=served.model_file,
     )
 

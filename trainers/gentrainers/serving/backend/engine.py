@@ -70,7 +70,7 @@ def finish(sample: Mapping[str, Any], out: Array) -> Array:
     """Turn images in [0, 1], channels first, into bytes, channels last; leave anything else as it is."""
     if sample["format"] != "images":
         return out
-    steps = int(sample.get("levels", 256)) - 1
+    steps = int(sample.get("levels", 255))
     pixels = np.rint(np.rint(np.clip(out.astype(np.float32), 0, 1) * np.float32(steps)) * np.float32(255 / steps))
     return np.ascontiguousarray(pixels.astype(np.uint8).transpose(0, 2, 3, 1))
 

@@ -39,16 +39,6 @@ def _entropy(row: Array) -> float:
     return abs(float(-(shares * np.log2(shares)).sum()))
 
 
-def reference(samples: Array, bins: int = 10) -> dict[str, dict[str, list[float]]]:
-    """Describe samples as a server's outputs will be: bounds `le` at their quantiles, and the `share` up to each."""
-    out = {}
-    for name, values in features(samples).items():
-        le = np.unique(np.round(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]), 6))
-        share = [float((values <= bound).mean()) for bound in le]
-        out[name] = {"le": [float(bound) for bound in le], "share": share}
-    return out
-
-
 class Metrics:
     """The series of one model and version."""
 
@@ -62,13 +52,16 @@ class Metrics:
             "labels": self._family("genops_input_label_total", "Samples asked for by class", family.COUNTER),
             "features": self._family("genops_output", "Features of generated samples", family.HISTOGRAM),
             "reference": self._family("genops_reference", "Share of training samples up to le", family.GAUGE),
+            "shares": self._family("genops_reference_label", "Share of training samples by class", family.GAUGE),
         }
         known: Mapping[str, Any] = spec.get("reference") or {}
         self._requests = {o: self._metric("requests", outcome=o) for o in OUTCOMES}
         self._samples = self._metric("samples")
         self._features = self._feature_series(known, spec["sample"]["format"])
         self._labels = self._label_series(spec)
-        self._reference = [self._bucket(name, le, share) for name, le, share in _shares(known)]
+        self._reference = [self._gauge("reference", share, feature=name, le=le) for name, le, share in _shares(known)]
+        shares = enumerate(spec.get("shares", [])[:LABELS])
+        self._reference += [self._gauge("shares", share, label=str(n)) for n, share in shares]
 
     def answered(self, samples: Array, given: Mapping[str, Array | None]) -> None:
         """Count a request that was answered, and look at what it got."""
@@ -88,22 +81,24 @@ class Metrics:
     def _family(self, name: str, description: str, kind: int) -> Any:
         return self._api.MetricFamily(name=name, description=description, kind=kind)
 
-    def _metric(self, family: str, buckets: Sequence[float] | None = None, **labels: str) -> Any:
-        more = {} if buckets is None else {"buckets": [float(b) for b in buckets]}
-        return self._families[family].Metric(labels=self._own | labels, **more)
+    def _metric(self, family: str, **labels: str) -> Any:
+        return self._families[family].Metric(labels=self._own | labels)
+
+    def _histogram(self, feature: str, buckets: Sequence[float]) -> Any:
+        return self._families["features"].Metric(labels=self._own | {"feature": feature}, buckets=list(buckets))
 
     def _feature_series(self, known: Mapping[str, Any], kind: str) -> dict[str, Any]:
         bounds = {name: known.get(name, {}).get("le", le) for name, le in BUCKETS.items()}
-        return {name: self._metric("features", le, feature=name) for name, le in bounds.items() if kind == "images"}
+        return {name: self._histogram(name, le) for name, le in bounds.items() if kind == "images"}
 
     def _label_series(self, spec: Mapping[str, Any]) -> list[Any]:
         high = max((int(s["high"]) for s in spec["inputs"] if s["draw"] == "label"), default=0)
         names = [str(i) for i in range(min(high, LABELS))] + (["other"] if high > LABELS else [])
         return [self._metric("labels", label=name) for name in names]
 
-    def _bucket(self, feature: str, le: str, share: float) -> Any:
-        metric = self._metric("reference", feature=feature, le=le)
-        metric.set(share)
+    def _gauge(self, family: str, value: float, **labels: str) -> Any:
+        metric = self._metric(family, **labels)
+        metric.set(float(value))
         return metric
 
 

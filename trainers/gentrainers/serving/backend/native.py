@@ -16,7 +16,7 @@ from .engine import SPEC, Engine
 def load(folder: Path, model: str) -> Engine:
     """Return the engine whose `run` asks the named model of this server."""
     spec = json.loads((folder / SPEC).read_text())
-    names, outputs = spec["native"]["inputs"], spec["native"]["outputs"]
+    names, outputs = spec["native"]["inputs"], spec["native"]["outputs"][:1]  # the first is the sample
     memory = pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0)
 
     def run(inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
