@@ -1,4 +1,4 @@
-"""Measure data preparation against its gates, and print one table: `python e2e/bench/data.py [--quick]`.
+"""Measure data preparation against its gates, and print one table: `python -P e2e/bench/data.py [--quick]`.
 
 Memory is the peak of a process of its own, as the kernel counts it. Rates are per second of CPU time of one core, since
 other work may share the machine. Nothing is kept.
@@ -151,7 +151,7 @@ def _peak(name: str, task: dict[str, Any], folder: str, gate: float, size: int) 
     log = Path(folder) / "report.json"
     environment = {**os.environ, "GENOPS_TERMINATION_LOG": str(log), "OMP_NUM_THREADS": "1"}
     subprocess.run(
-        [sys.executable, "-m", "gentrainers", "--task", str(path)],
+        [sys.executable, "-P", "-m", "gentrainers", "--task", str(path)],
         env=environment,
         stdout=subprocess.DEVNULL,
         check=True,

@@ -53,9 +53,9 @@ class Source(Wire):
 
 
 class Near(Wire):
-    """Near-duplicate removal: Jaccard similarity for text, share of equal hash bits for images."""
+    """Near-duplicate removal: Jaccard similarity for text and music, share of equal hash bits for images."""
 
-    threshold: float = Field(0.8, gt=0, le=1)
+    threshold: float | None = Field(None, gt=0, le=1)  # None: what suits the format, 0.8 or for images 60/64
 
 
 class Dedup(Wire):

@@ -63,7 +63,8 @@ class Collector:
             raise JobError(Code.BAD_CONFIG, f"dedup.near: {self.format.name} has no near-duplicates; leave it out")
         if not method or not (wanted or checks.tolerates(self.task.checks, "overlap")):
             return None
-        return near.Sketches(scratch, method, wanted.threshold if wanted else self.format.near_threshold)
+        asked = wanted.threshold or self.format.near_threshold if wanted else self.format.copy_threshold
+        return near.Sketches(scratch, method, asked)
 
     def run(self, fetched: Fetched) -> None:
         """Take in all that was fetched. Raises JobError where nothing is left."""

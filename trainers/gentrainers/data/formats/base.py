@@ -32,7 +32,8 @@ class Format(ABC, Generic[V]):
     name: ClassVar[str]
     suffixes: ClassVar[frozenset[str]]
     near_method: ClassVar[str]  # how sketches compare: "minhash" or "hamming"; "" where near-duplicates have no meaning
-    near_threshold: ClassVar[float] = 0.8
+    near_threshold: ClassVar[float] = 0.8  # for removing, where the task names none
+    copy_threshold: ClassVar[float] = 0.8  # for the overlap check, where nothing is removed
 
     def __init__(self, options: Mapping[str, Any], columns: Sequence[Column] = (), key: str | None = None) -> None:
         self.columns = list(columns)

@@ -54,6 +54,7 @@ class Images(Format[Pixels]):
     )
     near_method: ClassVar[str] = "hamming"
     near_threshold: ClassVar[float] = 60 / 64
+    copy_threshold: ClassVar[float] = 1.0  # tiny pictures of one kind are alike within a few bits
 
     def __init__(self, options: Mapping[str, Any], columns: Sequence[Column] = (), key: str | None = None) -> None:
         super().__init__(options, columns, key)
