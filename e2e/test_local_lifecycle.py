@@ -47,8 +47,9 @@ def test_up_status_env_logs_and_down_from_the_command_line(private_cluster):
     before = pids(private_cluster)
     assert run("up", private_cluster).returncode == 0
     assert pids(private_cluster) == before, "a second up starts nothing"
+    records = [processes.recorded(name, private_cluster.paths.run) for name in COMPONENTS]
     assert run("down", private_cluster).returncode == 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in before.values())
+    assert not any(processes.alive(record) for record in records)
     assert not (private_cluster.paths.root / "pki").exists()
     assert run("down", private_cluster).returncode == 0, "down twice is fine"
 
