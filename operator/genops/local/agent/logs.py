@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 LONGEST = 16 * 1024  # a longer line is stored in parts, as container runtimes do
+TAIL = 64 * 1024  # how far from its end a log is looked at for a termination message
 _PARTIAL, _FULL = b"P", b"F"
 
 
@@ -116,7 +117,7 @@ def last_text(path: Path, most_bytes: int, most_lines: int) -> str:
     """Return the end of a log as a termination message shows it."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4 * most_bytes))
+            file.seek(max(0, path.stat().st_size - TAIL))
             lines = [line for line in file.readlines()[-most_lines:] if line.count(b" ") >= 3]
     except OSError:
         return ""
