@@ -4,7 +4,8 @@ from typing import Any
 
 from genops.core.model import Stage
 from genops.stages.dataset import DATASET
+from genops.stages.deployment import GEN_DEPLOYMENT_STAGE
 from genops.stages.evaluation import EVALUATION
 from genops.stages.training import TRAINING
 
-STAGES: tuple[Stage[Any], ...] = (DATASET, TRAINING, EVALUATION)
+STAGES: tuple[Stage[Any], ...] = (DATASET, TRAINING, EVALUATION, GEN_DEPLOYMENT_STAGE)

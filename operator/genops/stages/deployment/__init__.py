@@ -1,1 +1,23 @@
-"""GenDeployment."""
+"""GenDeployment: an engine is built for a model with its verdict, served by Triton, and followed by the next."""
+
+from genops.core.kinds import (
+    AUTOSCALER,
+    CLAIM,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    GEN_DEPLOYMENT,
+    JOB,
+    NETWORK_POLICY,
+    SCALED_OBJECT,
+    SERVICE,
+)
+from genops.core.model import Stage
+from genops.stages.deployment.plan import inspect, plan, refs
+from genops.stages.deployment.spec import Spec
+
+OWNS = (JOB, CLAIM, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, AUTOSCALER, SCALED_OBJECT)
+
+# Named after the kind, since "deployment" alone is Kubernetes' own.
+GEN_DEPLOYMENT_STAGE: Stage[Spec] = Stage(
+    kind=GEN_DEPLOYMENT, spec=Spec, owns=OWNS, refs=refs, plan=plan, inspect=inspect
+)

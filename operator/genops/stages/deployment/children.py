@@ -1,0 +1,264 @@
+"""What a GenDeployment owns: the Job that builds its engine, a server for each version, and what all servers share."""
+
+from typing import Any
+
+from gencontract import layout
+from gencontract.task import Input, OptimizeTask, Run, ServeTask, TaskFile
+from gencontract.task import Tolerance as TaskTolerance
+from genops.core.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, SCALED_OBJECT, SERVICE, Kind
+from genops.core.model import Config, Manifest, Resource, Seen
+from genops.core.names import child_labels, child_name, owner_reference
+from genops.core.podspec import Serving, Trying, Work, claims_of, job, pod_path, pod_template
+from genops.core.reporting import Handover
+from genops.core.stores import place, shared_claim
+from genops.stages.deployment.rollout import VERSION, Server, Version
+from genops.stages.deployment.spec import Optimize, Spec
+from genops.stages.deployment.status import BUILD, SERVE, Facts, identity, pods_of, service_name
+
+RETRIES = 3
+PORTS = {
+    "http": layout.PORT_HTTP,
+    "grpc": layout.PORT_GRPC,
+    "metrics": layout.PORT_METRICS,
+    "ready": layout.PORT_READY,
+}
+PUBLIC = ("http", "grpc", "metrics")
+# The launcher gives Triton 600 s to load and then says why it did not; the kubelet waits that long, and a bit.
+START_SECONDS = 660
+PROGRESS_SECONDS = 900
+SHARED_MEMORY = "512Mi"  # Triton's Python back end hands tensors over through /dev/shm
+# Milliseconds in the queue for each request, over the last minute. Triton counts microseconds.
+QUEUE_TIME = (
+    'sum(rate(nv_inference_queue_duration_us{{model="{model}"}}[1m])) / '
+    'clamp_min(sum(rate(nv_inference_request_success{{model="{model}"}}[1m])), 1e-9) / 1000'
+)
+
+
+def wanted(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ...]:
+    """Everything that should exist. While suspended, all stays as it is."""
+    if facts.suspended:
+        return tuple(child for children in seen.children.values() for child in children)
+    claim = shared_claim(None, seen.config, obj)
+    return (*claim, *_building(obj, facts, seen.config), *_servers(obj, facts, seen.config), *_shared(obj, facts, seen))
+
+
+# --- the engine ------------------------------------------------------------------------------------------------------
+
+
+def _building(obj: Resource[Spec], facts: Facts, config: Config) -> tuple[Manifest, ...]:
+    """The Job that builds; a finished one stays for its logs, one that is to be made again goes first."""
+    engine = facts.engine
+    if engine.stale or not engine.id:
+        return ()
+    if engine.manifest:
+        return (engine.manifest,)
+    return () if engine.version or facts.rolled_back else (optimize_job(obj, facts.model, facts.data, config),)
+
+
+def optimize_job(obj: Resource[Spec], model: Handover, data: Handover | None, config: Config) -> Manifest:
+    """Build the Job that builds engines, compares them with the model, and lays the best one out for Triton."""
+    inputs, optimize = identity(obj, model, data), obj.spec.optimize
+    goes_to = place(None, config, obj, inputs)
+    work = Work(
+        role=BUILD,
+        task=TaskFile(run=_run(obj), task=_task(obj, model, data, goes_to, config)),
+        image=config.trainer_image,
+        claims=claims_of(goes_to, config.store, model.uri, data.uri if data else None),
+        resources=optimize.resources if optimize else None,
+        template=optimize.template if optimize else None,
+    )
+    return job(obj, work, Trying(RETRIES), config, inputs)
+
+
+def _task(obj: Resource[Spec], model: Handover, data: Handover | None, goes_to: str, config: Config) -> OptimizeTask:
+    asked = obj.spec.optimize or Optimize(targets=["torch"])
+    return OptimizeTask(
+        model=_input(model),
+        dataset=_input(data) if data else None,
+        targets=list(asked.targets),
+        precision=asked.precision,
+        batch_sizes=list(asked.shapes.batch_sizes),
+        tolerance=TaskTolerance(atol=asked.tolerance.atol, rtol=asked.tolerance.rtol),
+        fallback=asked.fallback,
+        objective=asked.objective,
+        model_name=obj.name,
+        server=_dials(obj.spec),
+        cache=pod_path(f"{config.store.rstrip('/')}/engines"),
+        output=pod_path(goes_to),
+    )
+
+
+def _input(handover: Handover) -> Input:
+    return Input(uri=pod_path(handover.uri), digest=handover.digest or None)
+
+
+def _dials(spec: Spec) -> dict[str, Any]:
+    batching = spec.server.dynamic_batching
+    said = batching.model_dump(mode="json", by_alias=True) if batching else False
+    return {"instances": spec.server.instances, "dynamicBatching": said}
+
+
+def _run(obj: Resource[Spec]) -> Run:
+    return Run(kind=obj.kind.kind, namespace=obj.namespace, name=obj.name, uid=obj.uid)
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+def _servers(obj: Resource[Spec], facts: Facts, config: Config) -> tuple[Manifest, ...]:
+    rollout = facts.rollout
+    kept = tuple(keep(server, _replicas(obj, server, None)) for server in rollout.kept)
+    if rollout.wanted is None:
+        return kept
+    known = next((s for s in (rollout.candidate, rollout.stable) if s and s.id == rollout.wanted.id), None)
+    count = _replicas(obj, known, rollout.kept[0] if rollout.kept else None)
+    return (*kept, serve_deployment(obj, rollout.wanted, count, config))
+
+
+def _replicas(obj: Resource[Spec], known: Server | None, before: Server | None) -> int:
+    """How many servers: as the spec says, or where an autoscaler decides, as many as it has decided so far."""
+    scale, model = obj.spec.scale, known or before
+    if scale.max is None or scale.max == scale.min:
+        return scale.min
+    low = scale.min if scale.idle_to_zero_after_seconds else max(scale.min, 1)
+    return min(max(model.desired if model else low, low), scale.max)
+
+
+def keep(server: Server, replicas: int) -> Manifest:
+    """Leave a server as it is but for how many: what is asked for is what is there, so nothing is written."""
+    meta, spec = server.manifest["metadata"], server.manifest["spec"]
+    return {
+        "apiVersion": DEPLOYMENT.api_version,
+        "kind": DEPLOYMENT.kind,
+        "metadata": {
+            **{k: meta[k] for k in ("name", "namespace", "labels", "ownerReferences") if k in meta},
+            "annotations": {VERSION: meta["annotations"][VERSION]},
+        },
+        "spec": {**spec, "replicas": replicas},
+    }
+
+
+def serve_deployment(obj: Resource[Spec], version: Version, replicas: int, config: Config) -> Manifest:
+    """Build the server of one version. A change of its pods never takes one away before another is ready."""
+    labels = {**child_labels(obj.kind, obj.metadata, SERVE), VERSION: version.id}
+    selector = {**pods_of(obj), VERSION: version.id}
+    body = _body(obj, DEPLOYMENT, f"{child_name(obj.name, SERVE, limit=41)}-{version.id}")
+    body["metadata"]["labels"] = labels
+    body["metadata"]["annotations"] = {VERSION: version.dump()}
+    body["spec"] = {
+        "replicas": replicas,
+        "selector": {"matchLabels": selector},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "progressDeadlineSeconds": PROGRESS_SECONDS,
+        "revisionHistoryLimit": 2,
+        "template": pod_template(_work(obj, version, config), labels, config),
+    }
+    return body
+
+
+def _work(obj: Resource[Spec], version: Version, config: Config) -> Work:
+    server = obj.spec.server
+    repository = Input(uri=pod_path(version.uri), digest=version.digest)
+    return Work(
+        role=SERVE,
+        task=TaskFile(run=_run(obj), task=ServeTask(repository=repository)),
+        image=server.image or config.server_image,
+        claims=claims_of(version.uri),
+        resources=server.resources,
+        template=server.template,
+        shared_memory=SHARED_MEMORY,
+        read_only=True,
+        serving=Serving(PORTS, "ready", "/readyz", "/livez", START_SECONDS),
+    )
+
+
+# --- what all servers share ------------------------------------------------------------------------------------------
+
+
+def _shared(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ...]:
+    """All that stands around servers, as soon as there is one."""
+    rollout = facts.rollout
+    if not rollout.routed:
+        return ()
+    target = rollout.stable.manifest["metadata"]["name"] if rollout.stable else ""
+    scaler = _scaler(obj, target, seen) if target else ()
+    remote = facts.version is not None and not facts.version.uri.startswith("pvc://")
+    return service(obj, rollout.routed), budget(obj), policy(obj, remote), *scaler
+
+
+def service(obj: Resource[Spec], routed: str) -> Manifest:
+    """Build the Service: requests reach one version."""
+    body = _body(obj, SERVICE, service_name(obj))
+    ports = [{"name": name, "port": PORTS[name], "targetPort": PORTS[name], "protocol": "TCP"} for name in PUBLIC]
+    body["spec"] = {"selector": {**pods_of(obj), VERSION: routed}, "ports": ports, "type": "ClusterIP"}
+    return body
+
+
+def budget(obj: Resource[Spec]) -> Manifest:
+    """Build the PodDisruptionBudget: one server at a time may be moved. A single one may be, too, or no node drains."""
+    body = _body(obj, DISRUPTION_BUDGET, child_name(obj.name, SERVE))
+    body["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": pods_of(obj)}}
+    return body
+
+
+def policy(obj: Resource[Spec], remote: bool) -> Manifest:
+    """Build the NetworkPolicy: requests and metrics come in, nothing else; out goes only who reads a remote store."""
+    body = _body(obj, NETWORK_POLICY, child_name(obj.name, SERVE))
+    incoming = [{"ports": [{"protocol": "TCP", "port": PORTS[name]} for name in PUBLIC]}]
+    body["spec"] = {
+        "podSelector": {"matchLabels": pods_of(obj)},
+        "policyTypes": ["Ingress"] if remote else ["Ingress", "Egress"],
+        "ingress": incoming,
+    }
+    return body
+
+
+def _scaler(obj: Resource[Spec], target: str, seen: Seen) -> tuple[Manifest, ...]:
+    scale = obj.spec.scale
+    if scale.max is None or scale.max == scale.min:
+        return ()
+    reference = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.kind, "name": target}
+    return (autoscaler(obj, reference) if scale.metric == "cpu" else scaled_object(obj, reference, seen.config),)
+
+
+def autoscaler(obj: Resource[Spec], reference: Manifest) -> Manifest:
+    """Build the HorizontalPodAutoscaler: per cent of the CPU that is requested."""
+    scale = obj.spec.scale
+    body = _body(obj, AUTOSCALER, child_name(obj.name, SERVE))
+    target = {"type": "Utilization", "averageUtilization": max(1, round(scale.target or 0))}
+    body["spec"] = {
+        "scaleTargetRef": reference,
+        "minReplicas": max(1, scale.min),
+        "maxReplicas": scale.max,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+    }
+    return body
+
+
+def scaled_object(obj: Resource[Spec], reference: Manifest, config: Config) -> Manifest:
+    """Build KEDA's ScaledObject: a number of Prometheus."""
+    scale = obj.spec.scale
+    query = scale.query or QUEUE_TIME.format(model=obj.name)
+    where = {"serverAddress": config.prometheus, "query": query, "threshold": f"{scale.target:g}"}
+    body = _body(obj, SCALED_OBJECT, child_name(obj.name, SERVE))
+    body["spec"] = {
+        "scaleTargetRef": reference,
+        "minReplicaCount": scale.min,
+        "maxReplicaCount": scale.max,
+        "cooldownPeriod": scale.idle_to_zero_after_seconds or 300,
+        "triggers": [{"type": "prometheus", "metadata": where}],
+    }
+    return body
+
+
+def _body(obj: Resource[Spec], kind: Kind, name: str) -> Manifest:
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {
+            "name": name,
+            "namespace": obj.namespace,
+            "labels": child_labels(obj.kind, obj.metadata, SERVE),
+            "ownerReferences": [owner_reference(obj.kind, obj.metadata)],
+        },
+    }

@@ -1,0 +1,41 @@
+"""Decide what a GenDeployment should own now, and what it should say. Pure; never raises for a bad world."""
+
+from datetime import datetime
+
+from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD
+from genops.core.model import EVERY, Key, Plan, Resource, Seen
+from genops.stages.deployment import children, status
+from genops.stages.deployment.spec import Spec
+
+
+def plan(obj: Resource[Spec], seen: Seen, now: datetime) -> Plan:
+    """Decide what this GenDeployment should own now, and what it should say."""
+    facts = status.read(obj, seen, now)
+    said = status.report(facts)
+    return Plan(
+        children=children.wanted(obj, facts, seen),
+        status=said.status,
+        conditions=said.conditions,
+        happening=said.happening,
+        wake_after=facts.wake_after,
+    )
+
+
+def refs(obj: Resource[Spec]) -> tuple[Key, ...]:
+    """Name the run and the data it was trained on, the verdict, and the pods, among them those that serve."""
+    spec, space = obj.spec, obj.namespace
+    keys = [Key(POD, space, EVERY)]
+    if spec.model.training_job_ref:
+        keys += [Key(GEN_TRAINING_JOB, space, spec.model.training_job_ref.name), Key(GEN_DATASET, space, EVERY)]
+    if spec.optimize and spec.optimize.dataset_ref:
+        keys.append(Key(GEN_DATASET, space, spec.optimize.dataset_ref.name))
+    if spec.requires:
+        ref = spec.requires.evaluation_ref
+        keys.append(Key(GEN_EVALUATION, space, ref.name if ref else EVERY))
+    return tuple(dict.fromkeys(keys))
+
+
+def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
+    """Ask for the pods of the Job that builds, while no server carries what it built."""
+    job = status.current(obj, seen)
+    return (job["metadata"]["name"],) if job else ()
