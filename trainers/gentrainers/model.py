@@ -134,7 +134,7 @@ def validation(kind: Family[Any], nets: Mapping[str, nn.Module], split: Any, lim
         which = np.arange(start, min(start + CHUNK, count))
         noise = rng.noise("validation", start, total=len(which), device=device)
         batch = moved(feed.batch(which, np.zeros_like(which)), device)
-        for name, value in kind.loss(kind.turns[0], nets, batch, noise).items():
+        for name, value in kind.loss(kind.turns[-1], nets, batch, noise).items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(which)
     return {f"validation.{name}": total / count for name, total in sums.items()}
 

@@ -111,13 +111,15 @@ class DataShape(BaseModel):
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def shape_of(body: Mapping[str, Any], labels: NDArray[np.int64] | None, captions: bool) -> DataShape:
-    """Read what a model must know from a dataset's manifest, and the shares of classes from its train labels."""
+def shape_of(body: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], captions: bool) -> DataShape:
+    """Read what a model must know from a dataset's manifest and the arrays of its train split."""
     known: dict[str, Any] = {"format": body["format"], "captions": captions, **body.get("image", {})}
     known |= {k: v for k, v in body.get("tokens", {}).items() if k != "blockSize"}
-    known |= {"block": body.get("tokens", {}).get("blockSize", 0), "columns": len(body.get("columns", []))}
-    if labels is not None and known.get("classes"):
-        counts = np.bincount(labels, minlength=len(known["classes"]))
+    known["block"] = body.get("tokens", {}).get("blockSize", 0)
+    if body["format"] == "tabular":
+        known["columns"] = arrays["x"].shape[1]
+    if "y" in arrays and known.get("classes"):
+        counts = np.bincount(arrays["y"], minlength=len(known["classes"]))
         known["shares"] = (counts / max(counts.sum(), 1)).tolist()
     return DataShape(**known)
 

@@ -110,7 +110,8 @@ def guided(
     if condition is None or scale == 1:
         return net(x, t, condition)
     both = torch.cat([condition, untold(condition, classes)])
-    with_it, without = net(torch.cat([x, x]), torch.cat([t, t]), both).chunk(2)
+    answers, n = net(torch.cat([x, x]), torch.cat([t, t]), both), x.shape[0]
+    with_it, without = answers[:n], answers[n:]
     return without + scale * (with_it - without)
 
 

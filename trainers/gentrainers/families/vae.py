@@ -44,8 +44,8 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = Encoder(data.sample, 2 * config.latent, config.width, config.depth, config.dropout)
         self.decoder = Decoder(data.sample, config.latent, config.width, config.depth, config.dropout)
-        spread = likelihood(config, data) != "binomial"
-        self.log_scale = nn.Parameter(torch.zeros(data.sample)) if spread else None
+        first = {"logistic": -2.0, "gaussian": 0.0}.get(likelihood(config, data))
+        self.log_scale = None if first is None else nn.Parameter(torch.full(data.sample, first))
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         mean, logvar = self.encoder(x).float().chunk(2, dim=-1)

@@ -72,8 +72,8 @@ def _train(
 
 def _family(task: TrainTask, data: Dataset) -> Family[Any]:
     kind = family(task.family)
-    labels = data.split("train").arrays.get("y")
-    shape = shape_of(data.body, labels, captions=bool(data.split("train").captions))
+    split = data.split("train")
+    shape = shape_of(data.body, split.arrays, captions=bool(split.captions))
     if shape.format not in kind.FORMATS:
         raise JobError(
             Code.BAD_CONFIG,
