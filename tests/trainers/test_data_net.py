@@ -29,74 +29,77 @@ class Site:
         return f"http://127.0.0.1:{self.port}{path}"
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers by path; `site` is set by the fixture."""
+
+    site: Site
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.site.hits.append(self.path)
+        self.close_connection = True
+        getattr(self, "answer_" + self.path.strip("/").partition("?")[0], self.answer_missing)()
+
+    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        said = {"Content_Length": str(len(body)), "Connection": "close", **headers}
+        for name, value in said.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer_data(self) -> None:
+        self.reply(200, DATA)
+
+    def answer_missing(self) -> None:
+        self.reply(404)
+
+    def answer_secret(self) -> None:
+        self.reply(403)
+
+    def answer_loop(self) -> None:
+        self.reply(302, Location="/loop")
+
+    def answer_moved(self) -> None:
+        self.reply(301, Location="/data")
+
+    def answer_inward(self) -> None:
+        self.reply(302, Location="http://169.254.169.254/latest/meta-data/")
+
+    def answer_tofile(self) -> None:
+        self.reply(302, Location="file:///etc/passwd")
+
+    def answer_broken(self) -> None:
+        """Break off in the middle the first time, and go on by range the second."""
+        asked = self.headers.get("Range")
+        if asked:
+            self.site.ranges.append(asked)
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+            self.reply(206, DATA[start:], Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}", ETag='"v1"')
+            return
+        self.reply(200, DATA[:5000], Content_Length=str(len(DATA)), ETag='"v1"')
+
+    def answer_changing(self) -> None:
+        """Break off once; then another version is there, and the range is not honoured."""
+        if len(self.site.hits) == 1:
+            self.reply(200, b"old" * 100, Content_Length="1000", ETag='"v1"')
+        else:
+            self.reply(200, DATA, ETag='"v2"')
+
+    def answer_busy(self) -> None:
+        self.reply(503) if len(self.site.hits) < 3 else self.reply(200, DATA)
+
+    def answer_down(self) -> None:
+        self.reply(500)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
 def site() -> Iterator[Site]:
     found = Site()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            found.hits.append(self.path)
-            self.close_connection = True
-            getattr(self, "answer_" + self.path.strip("/").partition("?")[0], self.answer_missing)()
-
-        def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
-            self.send_response(status)
-            said = {"Content_Length": str(len(body)), "Connection": "close", **headers}
-            for name, value in said.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def answer_data(self) -> None:
-            self.reply(200, DATA)
-
-        def answer_missing(self) -> None:
-            self.reply(404)
-
-        def answer_secret(self) -> None:
-            self.reply(403)
-
-        def answer_loop(self) -> None:
-            self.reply(302, Location="/loop")
-
-        def answer_moved(self) -> None:
-            self.reply(301, Location="/data")
-
-        def answer_inward(self) -> None:
-            self.reply(302, Location="http://169.254.169.254/latest/meta-data/")
-
-        def answer_tofile(self) -> None:
-            self.reply(302, Location="file:///etc/passwd")
-
-        def answer_broken(self) -> None:
-            """Break off in the middle the first time, and go on by range the second."""
-            asked = self.headers.get("Range")
-            if asked:
-                found.ranges.append(asked)
-                start = int(asked.removeprefix("bytes=").rstrip("-"))
-                self.reply(206, DATA[start:], Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}", ETag='"v1"')
-                return
-            self.reply(200, DATA[:5000], Content_Length=str(len(DATA)), ETag='"v1"')
-
-        def answer_changing(self) -> None:
-            """Break off once; then another version is there, and the range is not honoured."""
-            if len(found.hits) == 1:
-                self.reply(200, b"old" * 100, Content_Length="1000", ETag='"v1"')
-            else:
-                self.reply(200, DATA, ETag='"v2"')
-
-        def answer_busy(self) -> None:
-            self.reply(503) if len(found.hits) < 3 else self.reply(200, DATA)
-
-        def answer_down(self) -> None:
-            self.reply(500)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answers", (Handler,), {"site": found}))
     found.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
