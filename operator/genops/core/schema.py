@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -66,31 +75,25 @@ class SpecModel(BaseModel):
 
     @model_validator(mode="after")
     def _obey(self) -> Self:
-        doc = document(self)
+        doc = document(self) if self.rules else {}
         broken = [r for r in self.rules if not r.expr.holds(doc)]
         if broken:
             raise PydanticCustomError("rule", "{message}", {"message": "; ".join(r.message for r in broken)})
         return self
 
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not set: for the API server an empty list is there, and rules are about what is there."""
+        unset = {n for name in self._unset() for n in (name, type(self).model_fields[name].alias)}
+        return {k: v for k, v in handler(self).items() if k not in unset}
+
+    def _unset(self) -> list[str]:
+        return [n for n, v in self if v is None or (v in ([], {}) and n not in self.model_fields_set)]
+
 
 def document(model: BaseModel) -> dict[str, Any]:
     """Write a model as the API server holds it: wire names, defaults filled in, nothing that was not set."""
-    fields = type(model).model_fields
-    return {fields[name].alias or name: _plain(value) for name, value in model if not _unset(model, name, value)}
-
-
-def _unset(model: BaseModel, name: str, value: Any) -> bool:
-    return value is None or (value in ([], {}) and name not in model.model_fields_set)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return document(value)
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return value
+    return model.model_dump(mode="json", by_alias=True)
 
 
 def frozen_fields(model: type[SpecModel]) -> tuple[str, ...]:

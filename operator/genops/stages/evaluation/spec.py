@@ -73,6 +73,8 @@ MetricName = Literal[
     "clip",
     "latencyP95",
     "throughput",
+    "oracleAccuracy",
+    "oracleGap",
 ]
 METRICS: tuple[str, ...] = get_args(MetricName)
 # What the other metrics measure is there in every modality.
@@ -81,6 +83,8 @@ MODALITIES: dict[str, tuple[Modality, ...]] = {
     "clip": ("images",),
     "longestCopy": ("text", "music"),
     "nearestRatio": ("images", "tabular"),
+    "oracleAccuracy": ("images", "music"),
+    "oracleGap": ("text", "music"),
 }
 Gate = Literal["Quantitative", "Human"]
 Gates = Annotated[list[Gate], Unique(), Field(min_length=1, max_length=2)]
