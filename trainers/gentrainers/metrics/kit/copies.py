@@ -64,7 +64,7 @@ def _dense(keys: Ints) -> Ints:
 
 
 def _shared_with_corpus(rounds: list[Ints], owner: Ints) -> Ints:
-    """Return for each position the length of the longest span from there that the corpus has too."""
+    """Return for each position of a sequence the length of the longest span from there that the corpus has too."""
     order = np.argsort(rounds[-1], kind="stable")
     place = np.arange(len(order))
     from_corpus = owner[order] < 0
@@ -72,7 +72,7 @@ def _shared_with_corpus(rounds: list[Ints], owner: Ints) -> Ints:
     after = np.minimum.accumulate(np.where(from_corpus, place, len(order))[::-1])[::-1]
     shared = np.zeros(len(order), np.int64)
     for partner in (before, after):
-        there = (partner >= 0) & (partner < len(order))
+        there = ~from_corpus & (partner >= 0) & (partner < len(order))
         a, b = order[there], order[partner[there]]
         shared[a] = np.maximum(shared[a], _common(rounds, a, b))
     return shared

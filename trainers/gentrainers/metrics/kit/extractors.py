@@ -33,7 +33,10 @@ RECIPE = 1  # raise it when anything below changes what is learned: it is part o
 FEATURE_VARIANCE = 4.0
 BATCH = 128
 DILATIONS = (1, 3, 9)  # of the convolutions over a sequence: together they see 53 tokens
-LARGEST = 20_000  # rows of the train split that are looked at
+LARGEST = 20_000  # rows of the train split that are learned from
+SCALED_BY = 4_000  # rows of it that centre and scale are taken of
+STEPS, SEQUENCE_STEPS = 300, 150
+PIECE = 128  # tokens that are learned from at once
 
 
 class ImageNet(nn.Module):
@@ -137,7 +140,7 @@ def make(opinion: Opinion, material: Material) -> Extractor:
         net = _net(material).eval()
     net.load_state_dict(weights)
     bare = Extractor(opinion, net, digest)
-    seen = bare.features(take(material.rows, range(min(len(material.rows), LARGEST))))
+    seen = bare.features(take(material.rows, range(min(len(material.rows), SCALED_BY))))
     scale = (FEATURE_VARIANCE / max(float(seen.var(axis=0).mean()), 1e-12)) ** 0.5
     return replace(bare, centre=seen.mean(axis=0), scale=scale)
 
@@ -163,7 +166,7 @@ def _fit(net: nn.Module, material: Material) -> None:
     loss, head = _lesson(net, material)
     parameters = [*net.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=1e-2)
-    steps = 200 if isinstance(material.rows, list) else 300
+    steps = SEQUENCE_STEPS if isinstance(material.rows, list) else STEPS
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     random = np.random.default_rng(SEED)
     for _ in range(steps):
@@ -175,7 +178,7 @@ def _fit(net: nn.Module, material: Material) -> None:
 
 
 def _batch(material: Material) -> int:
-    return 32 if isinstance(material.rows, list) else BATCH
+    return BATCH // 8 if isinstance(material.rows, list) else BATCH
 
 
 def _lesson(net: nn.Module, material: Material) -> tuple[Callable[[Ints], Tensor], nn.Module]:
@@ -184,7 +187,7 @@ def _lesson(net: nn.Module, material: Material) -> tuple[Callable[[Ints], Tensor
     if isinstance(rows, list):
         assert isinstance(net, SequenceNet)
         head: nn.Module = nn.Linear(WIDTH, int(material.body["tokens"]["vocab"]))
-        return (lambda i: _next_token(net, head, as_tensor(take(rows, i)))), head
+        return (lambda i: _next_token(net, head, _pieces(take(rows, i), i))), head
     if labels is not None:
         head = nn.Linear(WIDTH, int(labels.max()) + 1)
         target = torch.from_numpy(np.array(labels, np.int64))
@@ -192,6 +195,13 @@ def _lesson(net: nn.Module, material: Material) -> tuple[Callable[[Ints], Tensor
     unit = 255.0 if material.modality == "images" else 1.0
     head = nn.Sequential(nn.Linear(WIDTH, 256), nn.GELU(), nn.Linear(256, int(np.prod(rows.shape[1:]))))
     return (lambda i: _redraw(net, head, as_tensor(rows[i]), unit)), head
+
+
+def _pieces(rows: Rows, index: Ints) -> Tensor:
+    """Cut one piece out of each row, at a place that follows from the rows chosen."""
+    random = np.random.default_rng(index)
+    starts = [int(random.integers(0, max(len(row) - PIECE, 0) + 1)) for row in rows]
+    return as_tensor([row[start : start + PIECE] for row, start in zip(rows, starts, strict=True)])
 
 
 def _next_token(net: SequenceNet, head: nn.Module, x: Tensor) -> Tensor:
