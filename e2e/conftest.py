@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from operators import Operator
 
 from genops.local.cluster import LocalCluster
 from genops.local.state import Options
@@ -134,6 +135,21 @@ def namespace(cluster: LocalCluster) -> Iterator[Namespace]:
     with suppress(Exception):
         cluster.kubectl("delete", "pods", "--all", "--namespace", name, "--wait=false", "--grace-period=1")
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def crds(cluster: LocalCluster) -> LocalCluster:
+    """The cluster, with our kinds in it."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    return cluster
+
+
+@pytest.fixture
+def operator(crds: LocalCluster, namespace: Namespace, tmp_path: Path) -> Iterator[Operator]:
+    """The operator, looking after this test's namespace alone."""
+    with Operator(crds.kubeconfig, namespace.name, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

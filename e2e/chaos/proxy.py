@@ -151,7 +151,7 @@ class FaultProxy:
         url = self._server + request.raw_path
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         async with self._session.request(
-            request.method, url, headers=headers, data=await request.read(), timeout=timeout
+            request.method, url, headers=headers, data=await request.read() or None, timeout=timeout
         ) as reply:
             if "watch" in request.query and relay:
                 return await self._stream(request, reply)
@@ -161,8 +161,7 @@ class FaultProxy:
 
     async def _stream(self, request: web.Request, reply: aiohttp.ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        task = asyncio.create_task(self._copy(reply, response))
+        task = asyncio.create_task(self._copy(request, reply, response))
         self._watches.add(task)
         try:
             await task
@@ -173,7 +172,8 @@ class FaultProxy:
             self._watches.discard(task)
         return response
 
-    async def _copy(self, reply: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    async def _copy(self, request: web.Request, reply: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+        await response.prepare(request)
         async for chunk in reply.content.iter_any():
             await response.write(chunk)
 

@@ -1,8 +1,11 @@
 """The operator under faults: killed, cut off, lied to. Every object reaches its right end, with one Job each."""
 
 import json
+import os
 import random
+import signal
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,89 +20,89 @@ OBJECTS = 50
 END_SECONDS = 240.0
 
 
-def create(cluster: LocalCluster, namespace: str, names: list[str], **spec: Any) -> None:
-    objects = [quick_dataset(name, namespace, **spec) for name in names]
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+@dataclass(frozen=True)
+class Scene:
+    """One test's namespace, and what is true in it."""
+
+    cluster: LocalCluster
+    namespace: str
+
+    def create(self, names: list[str], **spec: Any) -> None:
+        objects = [quick_dataset(name, self.namespace, **spec) for name in names]
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        self.cluster.kubectl("apply", "-f", "-", stdin=text)
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        return list(json.loads(self.cluster.kubectl("get", kind, "-n", self.namespace, "-o", "json"))["items"])
+
+    def phases(self) -> Counter[str]:
+        return Counter((m.get("status") or {}).get("phase", "none") for m in self.items("gendatasets"))
+
+    def wait_ready(self, count: int, operator: Operator) -> None:
+        def what() -> str:
+            return f"{count} Ready, have {dict(self.phases())}\n{operator.tail()}"
+
+        until(lambda: self.phases()["Ready"] == count, END_SECONDS, what, every=0.5)
+
+    def one_job_each(self, names: list[str]) -> None:
+        """One Job an object, and one pod a Job: a second pod would mean a second Job, or a retry."""
+        owners = Counter(j["metadata"]["ownerReferences"][0]["name"] for j in self.items("jobs"))
+        pods = Counter(p["metadata"]["labels"]["genops.dev/owner-name"] for p in self.items("pods"))
+        assert owners == pods == Counter(names)
 
 
-def items(cluster: LocalCluster, kind: str, namespace: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(cluster.kubectl("get", kind, "-n", namespace, "-o", "json"))["items"]
-    return found
+@pytest.fixture
+def scene(crds: LocalCluster, namespace: Any) -> Scene:
+    return Scene(crds, namespace.name)
 
 
-def phases(cluster: LocalCluster, namespace: str) -> Counter[str]:
-    found = items(cluster, "gendatasets", namespace)
-    return Counter((m.get("status") or {}).get("phase", "none") for m in found)
-
-
-def wait_ready(cluster: LocalCluster, namespace: str, count: int, operator: Operator) -> None:
-    def done() -> bool:
-        return phases(cluster, namespace)["Ready"] == count
-
-    what = lambda: f"{count} Ready, have {dict(phases(cluster, namespace))}\n{operator.tail()}"  # noqa: E731
-    until(done, END_SECONDS, what, every=0.5)
-
-
-def one_job_each(cluster: LocalCluster, namespace: str, names: list[str]) -> None:
-    """One Job an object, made once, and none without an owner."""
-    jobs = items(cluster, "jobs", namespace)
-    owners = Counter(j["metadata"]["ownerReferences"][0]["name"] for j in jobs)
-    assert owners == Counter(names)
-    pods = Counter(p["metadata"]["labels"]["genops.dev/owner-name"] for p in items(cluster, "pods", namespace))
-    assert pods == Counter(names), "a second pod would mean a second Job, or a retry"
-
-
-def test_killed_at_twenty_random_moments_during_fifty_creations(
-    cluster: LocalCluster, namespace: str, tmp_path: Path
-) -> None:
+def test_killed_at_twenty_random_moments_during_fifty_creations(scene: Scene, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     names = [f"d{i:02d}" for i in range(OBJECTS)]
-    create(cluster, namespace, names)
-    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
-        operator = Operator(proxy.kubeconfig, namespace, tmp_path, GENOPS_LEADER_ELECTION="false")
+    scene.create(names)
+    with FaultProxy(scene.cluster.kubeconfig, tmp_path) as proxy:
+        operator = Operator(proxy.kubeconfig, scene.namespace, tmp_path, GENOPS_LEADER_ELECTION="false")
         try:
             for _ in range(20):
                 operator.start(ready=False)
                 target = len(proxy.seen) + chance.randint(15, 60)
                 until(
-                    lambda t=target: len(proxy.seen) >= t or phases(cluster, namespace)["Ready"] == OBJECTS,
+                    lambda t=target: len(proxy.seen) >= t or scene.phases()["Ready"] == OBJECTS,
                     60,
                     "requests",
                     every=0.01,
                 )
                 operator.kill()
             operator.start()
-            wait_ready(cluster, namespace, OBJECTS, operator)
-            one_job_each(cluster, namespace, names)
+            scene.wait_ready(OBJECTS, operator)
+            scene.one_job_each(names)
         finally:
             operator.kill()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_every_write_of_one_object(
-    cluster: LocalCluster, namespace: str, tmp_path: Path, after: bool
-) -> None:
+def test_killed_at_every_write_of_one_object(scene: Scene, tmp_path: Path, after: bool) -> None:
     """SIGKILL at the n-th write, before it or after it took effect, for every n there is."""
     names: list[str] = []
-    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
-        operator = Operator(proxy.kubeconfig, namespace, tmp_path, GENOPS_LEADER_ELECTION="false")
+    with FaultProxy(scene.cluster.kubeconfig, tmp_path) as proxy:
+        operator = Operator(proxy.kubeconfig, scene.namespace, tmp_path, GENOPS_LEADER_ELECTION="false")
         while True:
             names.append(f"n{len(names) + 1}")
             operator.start()
             killing = _KillAt(len(proxy.writes) + len(names), after, operator)
             proxy.policy = killing
-            create(cluster, namespace, names[-1:])
-            until(partial(_killed_or_done, killing, cluster, namespace, len(names)), END_SECONDS, "a kill or an end")
+            scene.create(names[-1:])
+            until(partial(_killed_or_done, killing, scene, len(names)), END_SECONDS, "a kill or an end")
             proxy.policy = no_faults
             if not killing.fired:
                 break
             operator.start()
-            wait_ready(cluster, namespace, len(names), operator)
+            scene.wait_ready(len(names), operator)
             operator.kill()
         operator.kill()
-        one_job_each(cluster, namespace, names)
+        scene.one_job_each(names)
     assert len(names) > 5, "creating, telling and finishing one object takes at least five writes"
 
 
@@ -116,8 +119,8 @@ class _KillAt:
         return Fault(after=self._after, call=self._operator.kill)
 
 
-def _killed_or_done(killing: _KillAt, cluster: LocalCluster, namespace: str, count: int) -> bool:
-    return killing.fired or phases(cluster, namespace)["Ready"] == count
+def _killed_or_done(killing: _KillAt, scene: Scene, count: int) -> bool:
+    return killing.fired or scene.phases()["Ready"] == count
 
 
 def _fifteen_percent(seed: int) -> Policy:
@@ -132,36 +135,30 @@ def _fifteen_percent(seed: int) -> Policy:
     return policy
 
 
-def test_dropped_watches_and_fifteen_percent_of_requests_failing(
-    cluster: LocalCluster, namespace: str, tmp_path: Path
-) -> None:
+def test_dropped_watches_and_fifteen_percent_of_requests_failing(scene: Scene, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     names = [f"d{i:02d}" for i in range(OBJECTS)]
-    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
-        operator = Operator(proxy.kubeconfig, namespace, tmp_path, GENOPS_RESYNC_SECONDS="5")
+    with FaultProxy(scene.cluster.kubeconfig, tmp_path) as proxy:
+        operator = Operator(proxy.kubeconfig, scene.namespace, tmp_path, GENOPS_RESYNC_SECONDS="5")
         with operator:
             proxy.policy = _fifteen_percent(seed)
             for start in range(0, OBJECTS, 10):
-                create(cluster, namespace, names[start : start + 10])
-                until(
-                    lambda s=start: phases(cluster, namespace)["Ready"] > s // 2, END_SECONDS, "half of what was asked"
-                )
+                scene.create(names[start : start + 10])
+                until(lambda s=start: scene.phases()["Ready"] > s // 2, END_SECONDS, "half of what was asked")
                 proxy.drop_watches()
             proxy.policy = no_faults
-            wait_ready(cluster, namespace, OBJECTS, operator)
-            one_job_each(cluster, namespace, names)
+            scene.wait_ready(OBJECTS, operator)
+            scene.one_job_each(names)
 
 
-def test_an_idle_cluster_of_200_objects_sees_no_write_in_three_resyncs(
-    cluster: LocalCluster, namespace: str, tmp_path: Path
-) -> None:
+def test_an_idle_cluster_of_200_objects_sees_no_write_in_three_resyncs(scene: Scene, tmp_path: Path) -> None:
     names = [f"d{i:03d}" for i in range(200)]
-    create(cluster, namespace, names, suspend=True)
-    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
+    scene.create(names, suspend=True)
+    with FaultProxy(scene.cluster.kubeconfig, tmp_path) as proxy:
         settings = {"GENOPS_RESYNC_SECONDS": "2", "GENOPS_LEADER_ELECTION": "false"}
-        with Operator(proxy.kubeconfig, namespace, tmp_path, **settings) as operator:
-            until(lambda: phases(cluster, namespace)["Suspended"] == 200, END_SECONDS, operator.tail)
+        with Operator(proxy.kubeconfig, scene.namespace, tmp_path, **settings) as operator:
+            until(lambda: scene.phases()["Suspended"] == 200, END_SECONDS, operator.tail)
             until(lambda: operator.metrics()["genops_queue_depth"] == 0, 30, "an empty queue")
             start, writes = len(proxy.seen), len(proxy.writes)
 
@@ -173,28 +170,25 @@ def test_an_idle_cluster_of_200_objects_sees_no_write_in_three_resyncs(
             assert proxy.writes[writes:] == []
 
 
-def test_two_operators_and_a_frozen_leader(cluster: LocalCluster, namespace: str, tmp_path: Path) -> None:
+def test_two_operators_and_a_frozen_leader(scene: Scene, tmp_path: Path) -> None:
     """SIGSTOP the leader until another leads, then let it go on: it writes nothing and ends."""
-    import os
-    import signal
-
-    with FaultProxy(cluster.kubeconfig, tmp_path / "a") as proxy:
+    with FaultProxy(scene.cluster.kubeconfig, tmp_path / "a") as proxy:
         (tmp_path / "b").mkdir()
-        first = Operator(proxy.kubeconfig, namespace, tmp_path / "a", GENOPS_IDENTITY="first")
-        second = Operator(cluster.kubeconfig, namespace, tmp_path / "b", GENOPS_IDENTITY="second")
+        first = Operator(proxy.kubeconfig, scene.namespace, tmp_path / "a", GENOPS_IDENTITY="first")
+        second = Operator(scene.cluster.kubeconfig, scene.namespace, tmp_path / "b", GENOPS_IDENTITY="second")
         with first, second:
             assert first.metrics()["genops_leading"] == 1
             assert second.metrics()["genops_leading"] == 0
             os.kill(first.pid, signal.SIGSTOP)
             until(lambda: second.metrics()["genops_leading"] == 1, 60, "the second to lead")
-            create(cluster, namespace, ["after"])
+            scene.create(["after"])
             writes = len(proxy.writes)
             os.kill(first.pid, signal.SIGCONT)
-            wait_ready(cluster, namespace, 1, second)
+            scene.wait_ready(1, second)
             assert first._process is not None
             assert first._process.wait(timeout=60) == 1, (
                 "a leader that lost its lease ends, to start anew as a follower"
             )
             late = [r for r in proxy.writes[writes:] if "/leases/" not in r.path]
             assert late == []
-            one_job_each(cluster, namespace, ["after"])
+            scene.one_job_each(["after"])

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import itertools
 import logging
 import signal
 import sys
@@ -28,6 +29,7 @@ from genops.stages import STAGES
 log = logging.getLogger("genops")
 
 DRAIN_SECONDS = 10.0
+WATCH_CAP_SECONDS = 30.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,13 +88,13 @@ class Process:
 
     settings: Settings
     health_port: int = 0
+    _informer: Informer | None = None
 
     async def run(self) -> int:
         """Do everything, in order; undo it in the opposite order."""
         self._stop = asyncio.Event()
         self._state = "starting"
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        self._take_signals()
         settings = self.settings
         api = await KubeApi.connect(
             settings.kubeconfig, settings.context, "genops-operator", observe=metrics.count_api_call
@@ -132,10 +134,9 @@ class Process:
         engine = Engine(cluster, STAGES, queue, settings.config, present=present)
         informing = Informing(engine, settings.namespaces, also=frozenset(OURS))
         _publish(engine, queue)
-        informer = Informer(api, informing.whole, informing.labelled, informing.arrived)
         await self._until_stop(self._first_look(informing))
         parts = Parts(
-            informer=asyncio.create_task(informer.run(settings.namespaces)),
+            informer=asyncio.create_task(self._inform(api, informing)),
             others=[asyncio.create_task(informing.resync_forever(settings.resync_seconds)), asyncio.create_task(held)],
             workers=[asyncio.create_task(engine.work()) for _ in range(settings.workers)],
         )
@@ -144,13 +145,32 @@ class Process:
         asked = await parts.first_end(self._stop)
         self._state = "stopping"
         log.info("Stopping%s", "" if asked else ": a part of the operator ended")
-        informer.stop()
+        if self._informer:
+            self._informer.stop()
         queue.close()
         await parts.finish()
         return 0 if asked else 1
 
+    async def _inform(self, api: KubeApi, informing: Informing) -> None:
+        """Watch until stopped. kopf gives up on errors that pass, as a conflict while it lists: it is started anew."""
+        for attempt in itertools.count():
+            self._informer = Informer(api, informing.whole, informing.labelled, informing.arrived)
+            try:
+                await self._informer.run(self.settings.namespaces)
+                break
+            except Exception as error:
+                delay = min(2.0**attempt, WATCH_CAP_SECONDS)
+                log.warning("Watching broke, again in %.0f s: %r", delay, error)
+            self._take_signals()
+            await asyncio.sleep(delay)
+            await self._first_look(informing)
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+
     async def _first_look(self, informing: Informing) -> None:
-        """Fill the store before anyone works; an API server that is away is waited for."""
+        """Fill the store, before anyone works and after watches broke; an API server that is away is waited for."""
         while True:
             try:
                 return await informing.resync()
