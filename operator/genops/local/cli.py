@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add(commands, "logs", "print a component's log")
     up, logs = commands.choices["up"], commands.choices["logs"]
     up.add_argument("--audit", action="store_true", default=None, help="log every write to logs/audit.log")
+    up.add_argument("--no-node", dest="node", action="store_false", default=None, help="the control plane only")
     up.add_argument("--cpus", type=int, help="CPUs that the node offers (default: the machine's)")
     up.add_argument("--restart-back-off", type=float, help="seconds before a second restart, doubling (default: 10)")
     up.add_argument(
@@ -72,7 +73,7 @@ def _options(args: argparse.Namespace) -> "Options":
     from genops.local.paths import Paths
 
     known = state.load(Paths.of(args.dir).state)
-    named = {"audit": args.audit, "cpus": args.cpus, "restart_back_off": args.restart_back_off}
+    named = {"audit": args.audit, "node": args.node, "cpus": args.cpus, "restart_back_off": args.restart_back_off}
     changes = {name: value for name, value in named.items() if value is not None}
     if args.image:
         changes["images"] = dict(pair.split("=", 1) for pair in args.image)

@@ -76,7 +76,8 @@ class LocalCluster:
     def status(self) -> list[ComponentStatus]:
         """Look at each component: does its process run, and does it answer?"""
         known = state.load(self.paths.state)
-        return [self._look(name, known) for name in COMPONENTS]
+        expected = [name for name in COMPONENTS if name != NODE or known is None or known.options.node]
+        return [self._look(name, known) for name in expected]
 
     def is_up(self) -> bool:
         """Say whether every component answers."""
@@ -115,6 +116,7 @@ class LocalCluster:
         wanted = known or state.choose(self._options or Options())
         if known and self._options and self._options != known.options:
             wanted = replace(wanted, options=self._options)
+        self._check_slice(wanted)
         if self._ports_taken(wanted):
             wanted = state.moved(wanted)
         if wanted != known:
@@ -122,6 +124,14 @@ class LocalCluster:
             state.save(self.paths.state, wanted)
         controlplane.write_config(self.paths, wanted)
         return wanted
+
+    def _check_slice(self, wanted: State) -> None:
+        """Refuse to go on where another cluster has taken our addresses, which services in etcd are bound to."""
+        if not self._running(NODE) and not state.is_free(wanted.node_address, state.NODE_PORT):
+            raise LocalError(
+                f"{wanted.node_address}:{state.NODE_PORT} is taken, most likely by another local cluster\n"
+                f"  remedy: stop that one, or begin anew: genops local down --dir {self.paths.root}"
+            )
 
     def _ports_taken(self, wanted: State) -> bool:
         idle = [name for name in state.PORTS if not self._running(name.removesuffix("-peer"))]
@@ -133,14 +143,15 @@ class LocalCluster:
             self._ensure_running(name, wanted, found)
             self._wait_healthy(name, wanted)
         self._apply_bootstrap()
-        rest = COMPONENTS[2:]
+        rest = [name for name in COMPONENTS[2:] if name != NODE or wanted.options.node]
         for name in rest:
             self._ensure_running(name, wanted, found)
         for name in rest:
             detail(name)
             self._wait_healthy(name, wanted)
-        detail("node ready")
-        self._wait_for(self._node_ready, "the node to become ready", NODE)
+        if wanted.options.node:
+            detail("node ready")
+            self._wait_for(self._node_ready, "the node to become ready", NODE)
 
     def _ensure_running(self, name: str, wanted: State, found: programs.Programs) -> None:
         if self._running(name):

@@ -44,12 +44,12 @@ class Agent:
         self._paths, self._known = paths, known
         server = ("127.0.0.1", known.ports["kube-apiserver"])
         facts = registration.facts(NODE_NAME, known.node_address, known.options.cpus, server)
-        events = Recorder(api, "genops-local-node", NODE_NAME)
+        events = self._events = Recorder(api, "genops-local-node", NODE_NAME)
         query = {"fieldSelector": f"spec.nodeName={NODE_NAME}"}
         self._pods = Informer(api, "/api/v1/pods", self._pod_changed, query)
         self._services = Services(api, self._pods, server, self._hosts_files, events)
         self._registration = Registration(api, facts)
-        provisioner_events = Recorder(provisioner_api, "genops-local-provisioner", NODE_NAME)
+        provisioner_events = self._provisioner_events = Recorder(provisioner_api, "genops-local-provisioner", NODE_NAME)
         self._provisioner = Provisioner(provisioner_api, paths.volumes, NODE_NAME, provisioner_events)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -68,7 +68,8 @@ class Agent:
         await self._register()
         services = asyncio.ensure_future(self._services.run())
         await self._services.synced()
-        tasks = [asyncio.ensure_future(part.run()) for part in (self._registration, self._provisioner, self._pods)]
+        parts = (self._registration, self._provisioner, self._pods, self._events, self._provisioner_events)
+        tasks = [asyncio.ensure_future(part.run()) for part in parts]
         await self._pods.synced.wait()
         self._remove_strangers()
         stopped = asyncio.ensure_future(_set(stop))

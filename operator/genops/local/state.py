@@ -17,6 +17,7 @@ class Options:
     """What `up` was asked for."""
 
     audit: bool = False
+    node: bool = True  # without one, pods stay Pending and the machine stays quiet
     cpus: int | None = None  # what the node offers; the machine's own number if not given
     restart_back_off: float = 10.0
     images: dict[str, str] = field(default_factory=dict)  # image name prefix -> virtual environment

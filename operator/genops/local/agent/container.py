@@ -63,7 +63,7 @@ class Container:
         self.record.about_to_start()
         began = now()
         container_id = f"genops://{_digest(uid(self.place.pod), self.name, str(self.record.restarts))}"
-        await self._event("Created", f"Created container: {self.name}")
+        self._event("Created", f"Created container: {self.name}")
         process = self._process = await sandbox.start(launch, self.place.node.bwrap)
         self._launch = launch
         self.record.run(container_id, began)
@@ -84,7 +84,7 @@ class Container:
             return
         loop = asyncio.get_running_loop()
         until = self.place.kill_at if grace is None else loop.time() + grace
-        await self._event("Killing", f"Stopping container {self.name}{why}")
+        self._event("Killing", f"Stopping container {self.name}{why}")
         if until > loop.time():
             await self._before_stop(until - loop.time())
             process.signal(signal.SIGTERM)
@@ -104,6 +104,8 @@ class Container:
         if not any(workdir == p.target or workdir.startswith(f"{p.target}/") for p in points):
             points.insert(0, Point(workdir, "dir")) if not os.path.isdir(workdir) else None
         uid_, gid = identity(self.place.pod, self.spec)
+        if uid_ == 0 and must_not_be_root(self.place.pod, self.spec):
+            raise ConfigError("container's runAsUser breaks non-root policy")
         self._group = self._limit()
         entries = self._group.entries if self._group else []
         return Launch(argv, env, points, uid_, gid, hostname(self.place.pod), workdir, entries)
@@ -139,7 +141,7 @@ class Container:
         message.write_bytes(b"")
         return [
             Point(str(hidden_root(place.node.paths.root)), "mask"),
-            Point("/etc/resolv.conf", source="/etc/resolv.conf"),
+            *(Point(path, source=path) for path in ("/etc/resolv.conf",) if os.path.exists(path)),
             *interpreter_points(place.node.images),
             Point("/tmp", source=str(scratch / "tmp"), read_only=False),
             Point("/var/tmp", source=str(scratch / "var-tmp"), read_only=False),
@@ -191,12 +193,12 @@ class Container:
             await asyncio.gather(pump(process.outer.stdout, "stdout", file), pump(process.outer.stderr, "stderr", file))
 
     async def _after_start(self) -> None:
-        await self._event("Started", f"Started container {self.name}")
+        self._event("Started", f"Started container {self.name}")
         hook = self.spec.get("lifecycle", {}).get("postStart")
         if hook:
             good, why = await probing.handle(hook, self.spec, self.place.address, self._execute, 3600)
             if not good:
-                await self._event("FailedPostStartHook", why, warning=True)
+                self._event("FailedPostStartHook", why, warning=True)
                 await self.stop(", FailedPostStartHook", self.place.grace)
                 return
         await self._probe()
@@ -206,7 +208,7 @@ class Container:
         if hook:
             good, why = await probing.handle(hook, self.spec, self.place.address, self._execute, seconds)
             if not good:
-                await self._event("FailedPreStopHook", why, warning=True)
+                self._event("FailedPreStopHook", why, warning=True)
 
     async def _probe(self) -> None:
         """Run the startup probe until it passes, then the others for ever."""
@@ -226,7 +228,7 @@ class Container:
         while True:
             good, why = await probing.probe(spec, self.spec, self.place.address, self._execute)
             if not good and not self.place.ending.is_set():
-                await self._event("Unhealthy", f"{kind.capitalize()} probe failed: {why}", warning=True)
+                self._event("Unhealthy", f"{kind.capitalize()} probe failed: {why}", warning=True)
             verdict = tally.count(good)
             if kind == "readiness" and verdict is not None:
                 self._set_ready(verdict)
@@ -286,8 +288,8 @@ class Container:
             self._group.remove()
         self._group, self._out_of_memory = None, False
 
-    async def _event(self, reason: str, message: str, warning: bool = False) -> None:
-        await self.place.node.events.say(self.place.pod, "Pod", reason, message, warning)
+    def _event(self, reason: str, message: str, warning: bool = False) -> None:
+        self.place.node.events.say(self.place.pod, "Pod", reason, message, warning)
 
 
 def identity(pod: Json, container: Json) -> tuple[int, int]:
@@ -296,6 +298,12 @@ def identity(pod: Json, container: Json) -> tuple[int, int]:
     user = next((c["runAsUser"] for c in contexts if c.get("runAsUser") is not None), NOBODY_SPECIAL)
     group = next((c["runAsGroup"] for c in contexts if c.get("runAsGroup") is not None), user)
     return int(user), int(group)
+
+
+def must_not_be_root(pod: Json, container: Json) -> bool:
+    """Say whether a container may not run as root; its own word counts for more than the pod's."""
+    contexts = (container.get("securityContext", {}), pod["spec"].get("securityContext", {}))
+    return bool(next((c["runAsNonRoot"] for c in contexts if c.get("runAsNonRoot") is not None), False))
 
 
 def hidden_root(root: Path) -> Path:

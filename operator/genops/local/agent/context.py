@@ -1,6 +1,7 @@
 """What all parts of the running agent share: connections, facts, limits and the view of services."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -67,5 +68,14 @@ class PodPlace:
 
 def interpreter_points(environments: Mapping[str, str]) -> list[Point]:
     """Return what running Python needs even where it lies in a hidden folder such as a home."""
-    roots = {sys.prefix, sys.base_prefix, *environments.values(), *sys.path}
-    return [Point(path, source=path) for path in sorted(roots) if path and Path(path).is_dir()]
+    roots = {sys.prefix, sys.base_prefix, *environments.values(), *map(base_of, environments.values()), *sys.path}
+    both = roots | {os.path.realpath(root) for root in roots if root}  # a venv may name its base by a link
+    return [Point(path, source=path) for path in sorted(both) if path and Path(path).is_dir()]
+
+
+def base_of(environment: str) -> str:
+    """Return the installation that a virtual environment was made from, or nothing."""
+    config = Path(environment) / "pyvenv.cfg"
+    lines = config.read_text().splitlines() if config.is_file() else []
+    homes = [line.partition("=")[2].strip() for line in lines if line.partition("=")[0].strip() == "home"]
+    return str(Path(homes[0]).parent) if homes else ""

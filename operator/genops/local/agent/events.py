@@ -1,5 +1,6 @@
-"""Writes Events about pods and volumes, a repeated one as a higher count. Never fails its caller."""
+"""Writes Events about pods and volumes, a repeated one as a higher count. Never fails or holds up its caller."""
 
+import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass, field
@@ -20,9 +21,18 @@ class Recorder:
     component: str
     host: str
     _counts: dict[str, int] = field(default_factory=dict)
+    _todo: asyncio.Queue[tuple[Json, str, str, str, bool]] = field(default_factory=asyncio.Queue)
 
-    async def say(self, about: Json, kind: str, reason: str, message: str, warning: bool = False) -> None:
-        """Post an event; a lost one is only logged."""
+    def say(self, about: Json, kind: str, reason: str, message: str, warning: bool = False) -> None:
+        """Have an event posted soon."""
+        self._todo.put_nowait((about, kind, reason, message, warning))
+
+    async def run(self) -> None:
+        """Post events in their order for ever; a lost one is only logged."""
+        while True:
+            await self._post(*await self._todo.get())
+
+    async def _post(self, about: Json, kind: str, reason: str, message: str, warning: bool) -> None:
         namespace = about["metadata"].get("namespace", "default")
         name = f"{about['metadata']['name']}.{_digest(about['metadata']['uid'], reason, message)}"
         path = f"/api/v1/namespaces/{namespace}/events"

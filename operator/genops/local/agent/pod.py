@@ -19,7 +19,7 @@ from genops.shell.errors import ApiError, ClusterError
 
 log = logging.getLogger(__name__)
 STRATEGIC = "application/strategic-merge-patch+json"
-REFRESH_SECONDS, SIZE_SECONDS = 10.0, 2.0
+REFRESH_SECONDS, SIZE_SECONDS = 15.0, 2.0
 
 
 class PodWorker:
@@ -44,6 +44,8 @@ class PodWorker:
     def seen(self, pod: Json) -> None:
         """Take note of a new version of the pod."""
         self.place.pod = self._volumes.pod = pod
+        if pod["spec"].get("readinessGates"):
+            self._dirty.set()  # somebody may have opened a gate
         if terminating(pod):
             self._deletion.set()
             self._end(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
@@ -78,7 +80,7 @@ class PodWorker:
         reasons = refusals.reasons(self.place.pod)
         if reasons:
             self._fail("UnsupportedPod", "The local node does not run this pod: " + "; ".join(reasons))
-            await self._say("UnsupportedPod", self.record.failed_message, warning=True)
+            self._say("UnsupportedPod", self.record.failed_message, warning=True)
             return
         if self.place.ending.is_set():
             return
@@ -120,7 +122,7 @@ class PodWorker:
             except (NotYet, ClusterError) as error:
                 tries += 1
                 if tries > 2:  # the API server may learn of a pod's volumes a moment after we do
-                    await self._say("FailedMount", str(error), warning=True)
+                    self._say("FailedMount", str(error), warning=True)
                 await self.place.pause(min(5.0, 0.2 * tries))
             else:
                 return True
@@ -168,7 +170,7 @@ class PodWorker:
             reason = "CreateContainerConfigError" if isinstance(error, ConfigError) else "CreateContainerError"
             container.record.wait(reason, str(error))
             self._dirty.set()
-            await self._say("Failed", f"Error: {error}", warning=True)
+            self._say("Failed", f"Error: {error}", warning=True)
             await self.place.pause(2.0)
             return None
 
@@ -179,7 +181,7 @@ class PodWorker:
         text = f"back-off {wait:g}s restarting failed container={container.name} pod={pod}"
         container.record.wait("CrashLoopBackOff", text)
         self._dirty.set()
-        await self._say("BackOff", f"Back-off restarting failed container {container.name} in pod {pod}", warning=True)
+        self._say("BackOff", f"Back-off restarting failed container {container.name} in pod {pod}", warning=True)
         await self.place.pause(wait)
 
     async def _startable(self, container: Container) -> bool:
@@ -187,9 +189,9 @@ class PodWorker:
         image, wait = container.spec["image"], 10.0
         while not self.place.ending.is_set():
             if images.malformed(image):
-                await self._no_image(container, "InvalidImageName", f'Failed to apply default image tag "{image}"')
+                self._no_image(container, "InvalidImageName", f'Failed to apply default image tag "{image}"')
             elif images.unavailable(image):
-                await self._no_image(container, "ErrImagePull", f'Failed to pull image "{image}": not found')
+                self._no_image(container, "ErrImagePull", f'Failed to pull image "{image}": not found')
                 await self.place.pause(2.0)
                 container.record.wait("ImagePullBackOff", f'Back-off pulling image "{image}"')
                 self._dirty.set()
@@ -199,10 +201,10 @@ class PodWorker:
             wait = min(300.0, 2 * wait)
         return False
 
-    async def _no_image(self, container: Container, reason: str, message: str) -> None:
+    def _no_image(self, container: Container, reason: str, message: str) -> None:
         container.record.wait(reason, message)
         self._dirty.set()
-        await self._say("Failed", message, warning=True)
+        self._say("Failed", message, warning=True)
 
     async def _stop_all(self) -> None:
         """End what runs: ordinary containers together, sidecars after them."""
@@ -222,29 +224,29 @@ class PodWorker:
         text = "Pod was active on the node longer than the specified deadline"
         self._fail("DeadlineExceeded", text)
         self._end(self.place.grace)
-        await self._say("DeadlineExceeded", text, warning=True)
+        self._say("DeadlineExceeded", text, warning=True)
 
     async def _keep_volumes(self) -> None:
         """Keep projected files fresh, and end the pod when an emptyDir outgrows its limit."""
-        next_refresh = REFRESH_SECONDS
+        await asyncio.gather(self._keep_fresh(), self._keep_small())
+
+    async def _keep_fresh(self) -> None:
         while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self._volumes.refresh()
+            except (NotYet, ClusterError) as error:
+                log.info("%s: volumes stay as they are: %s", key(self.place.pod), error)
+
+    async def _keep_small(self) -> None:
+        while self._volumes.limited and not self.place.ending.is_set():
             await asyncio.sleep(SIZE_SECONDS)
-            next_refresh -= SIZE_SECONDS
-            if next_refresh <= 0:
-                next_refresh = REFRESH_SECONDS
-                await self._refresh()
             message = await asyncio.to_thread(self._volumes.oversized)
             if message and not self.place.ending.is_set():
                 self.record.disrupted = message
                 self._fail("Evicted", message)
                 self._end(0)
-                await self._say("Evicted", message, warning=True)
-
-    async def _refresh(self) -> None:
-        try:
-            await self._volumes.refresh()
-        except (NotYet, ClusterError) as error:
-            log.info("%s: volumes stay as they are: %s", key(self.place.pod), error)
+                self._say("Evicted", message, warning=True)
 
     def _fail(self, reason: str, message: str) -> None:
         self.record.failed_reason, self.record.failed_message = reason, message
@@ -315,7 +317,8 @@ class PodWorker:
                 return
 
     async def _report(self) -> None:
-        before = {**self.place.pod, "status": self._reported or self.place.pod.get("status", {})}
+        theirs = self.place.pod.get("status", {}).get("conditions", [])
+        before = {**self.place.pod, "status": {"conditions": [*theirs, *self._reported.get("conditions", [])]}}
         report = status.report(before, self.record, self._node.facts.address, now())
         if report == self._reported:
             return
@@ -331,5 +334,5 @@ class PodWorker:
     def _container(self, spec: Json, records: dict[str, status.ContainerRecord]) -> Container:
         return Container(spec, records[spec["name"]], self.place)
 
-    async def _say(self, reason: str, message: str, warning: bool = False) -> None:
-        await self._node.events.say(self.place.pod, "Pod", reason, message, warning)
+    def _say(self, reason: str, message: str, warning: bool = False) -> None:
+        self._node.events.say(self.place.pod, "Pod", reason, message, warning)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 from genops.local.agent.events import Recorder
@@ -53,9 +53,9 @@ class Provisioner:
             if is_done_with(volume):
                 await self._attempt(self._remove(volume))
 
-    async def _attempt(self, work: "asyncio.Future[None] | object") -> None:
+    async def _attempt(self, work: Awaitable[None]) -> None:
         try:
-            await work  # type: ignore[misc]
+            await work
         except (ClusterError, OSError) as error:
             log.warning("%s", error)
             asyncio.get_running_loop().call_later(1.0, self._dirty.set)
@@ -72,7 +72,7 @@ class Provisioner:
                 raise
             return
         text = f"Successfully provisioned volume {volume['metadata']['name']}"
-        await self._events.say(claim, "PersistentVolumeClaim", "ProvisioningSucceeded", text)
+        self._events.say(claim, "PersistentVolumeClaim", "ProvisioningSucceeded", text)
 
     async def _remove(self, volume: Json) -> None:
         name = volume["metadata"]["name"]

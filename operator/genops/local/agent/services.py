@@ -27,7 +27,6 @@ class Services:
         self._leaving: set[str] = set()
         self._dirty = asyncio.Event()
         self._complained: set[Address] = set()
-        self._complaints: set[asyncio.Task[None]] = set()
         self._proxy = Proxy(self._complain)
 
     async def run(self) -> None:
@@ -78,6 +77,4 @@ class Services:
         if service is not None and listener.at not in self._complained:
             self._complained.add(listener.at)
             text = f"The local node cannot listen on {listener.at[0]}:{listener.at[1]}: {error}"
-            task = asyncio.ensure_future(self._events.say(service, "Service", "CannotListen", text, warning=True))
-            self._complaints.add(task)
-            task.add_done_callback(self._complaints.discard)
+            self._events.say(service, "Service", "CannotListen", text, warning=True)

@@ -154,13 +154,14 @@ def _conditions(pod: Json, record: PodRecord, phase: str, now: datetime) -> list
     needed = [*record.containers.values(), *sidecars]
     unready = sorted(c.name for c in needed if not c.ready)
     reason, message = _why_unready(phase, unready)
+    closed = _closed_gates(pod)
     done = record.initialized or phase == "Succeeded"
     uninitialized = "" if done else f"containers with incomplete status: [{' '.join(_incomplete(record))}]"
     found = [
         _condition("PodReadyToStartContainers", bool(record.address) and not record.finished),
         _condition("Initialized", done, "ContainersNotInitialized", uninitialized),
         _condition("ContainersReady", not reason, reason, message),
-        _condition("Ready", not reason, reason, message),
+        _condition("Ready", not (reason or closed), reason or "ReadinessGatesNotReady", message or closed),
     ]
     if record.disrupted:
         disruption = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
@@ -177,6 +178,13 @@ def _why_unready(phase: str, unready: list[str]) -> tuple[str, str]:
     if phase == "Failed":
         return "PodFailed", ""
     return ("ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]") if unready else ("", "")
+
+
+def _closed_gates(pod: Json) -> str:
+    """Name the conditions that others must set before the pod counts as ready, and have not."""
+    held = {c["type"] for c in pod.get("status", {}).get("conditions", []) if c["status"] == "True"}
+    missing = sorted({gate["conditionType"] for gate in pod["spec"].get("readinessGates", [])} - held)
+    return f"the status of pod readiness gates is not True: {missing}" if missing else ""
 
 
 def _incomplete(record: PodRecord) -> list[str]:

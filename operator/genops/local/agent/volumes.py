@@ -65,13 +65,22 @@ class Volumes:
         """Bring mounted ConfigMaps, Secrets, labels and tokens up to date; what cannot be read now stays as it is."""
         for volume in self.pod["spec"].get("volumes", []):
             kind = _kind(volume)
-            if kind in _CONTENT:
+            if kind in _CONTENT and not self._still_good(volume["name"]):
                 await self._fill(volume["name"], volume[kind], kind)
+
+    def _still_good(self, name: str) -> bool:
+        """Say whether a volume is the one that every pod gets, which changes only with its token."""
+        return name.startswith("kube-api-access-") and all(t.renew_at > now() for t in self._tokens.values())
 
     def remove(self) -> None:
         """Remove what lives no longer than the pod."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self._memory, ignore_errors=True)
+
+    @property
+    def limited(self) -> bool:
+        """Say whether any emptyDir has a limit to watch."""
+        return any((volume.get("emptyDir") or {}).get("sizeLimit") for volume in self.pod["spec"].get("volumes", []))
 
     def oversized(self) -> str:
         """Name the first emptyDir that has outgrown its limit, with a message; nothing if none has."""
