@@ -1,10 +1,9 @@
 """Several processes of one pod: torchrun, and the exit code that it hides.
 
-torchrun ends with 1 whatever its processes ended with; this ends with the code of the process that failed first, so that
-the table of exit codes holds here too. Takes torchrun's arguments. Knows nothing of tasks or jobs.
+torchrun ends with 1 whatever its processes ended with; this ends with the code of the process that failed first, so
+that the table of exit codes holds here too. Takes torchrun's arguments. Knows nothing of tasks or jobs.
 """
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -15,7 +14,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run torchrun with the given arguments. Returns the exit code of its processes."""
     from torch.distributed.run import parse_args, run
 
-    return ended(lambda: run(parse_args(list(sys.argv[1:] if argv is None else argv))))
+    arguments = parse_args(list(sys.argv[1:] if argv is None else argv))  # type: ignore[no-untyped-call]
+    return ended(lambda: run(arguments))  # type: ignore[no-untyped-call]
 
 
 def ended(work: Callable[[], None]) -> int:
@@ -39,5 +39,4 @@ def _code(status: int) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
