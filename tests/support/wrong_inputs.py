@@ -202,6 +202,8 @@ DATASETS = (
 )
 
 PODS = (
+    row("a negative number of cores", "training/full", "cpu", set={"spec.resources.requests": {"cpu": -1}}),
+    row("a dial beyond all numbers", "training/full", "steps", set={"spec.hyperparameters.steps": 2**60}),
     row("a quantity that is none", "training/full", "memory", set={"spec.resources.requests": {"memory": "much"}}),
     row("a negative quantity", "training/full", "cpu", set={"spec.resources.requests": {"cpu": "-1"}}),
     row(

@@ -167,12 +167,14 @@ Quantity = Annotated[
     str,
     Field(min_length=1, max_length=32, pattern=QUANTITY),
     BeforeValidator(_quantity),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, "pattern": QUANTITY}),
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "maxLength": 32, "pattern": QUANTITY, "minimum": 0, "maximum": 2**53}
+    ),
 ]
 # A dial of a free-form map. Numbers with a fraction are text, since the API server holds such maps as integers or text.
 Dial = Annotated[
-    int | Annotated[str, Field(max_length=256)],
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 256}),
+    Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=256)],
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 256, "minimum": -(2**53), "maximum": 2**53}),
 ]
 Dials = Annotated[dict[str, Dial], Field(max_length=64)]
 
