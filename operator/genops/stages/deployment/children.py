@@ -11,9 +11,11 @@ from genops.core.names import child_labels, child_name, owner_reference
 from genops.core.podspec import Serving, Trying, Work, claims_of, job, pod_path, pod_template
 from genops.core.reporting import Handover
 from genops.core.stores import place, shared_claim
+from genops.stages.deployment.engine import BUILD, identity
+from genops.stages.deployment.gate import Inputs
 from genops.stages.deployment.rollout import VERSION, Server, Version
 from genops.stages.deployment.spec import Optimize, Spec
-from genops.stages.deployment.status import BUILD, SERVE, Facts, identity, pods_of, service_name
+from genops.stages.deployment.status import SERVE, Facts, pods_of, service_name
 
 RETRIES = 3
 PORTS = {
@@ -52,29 +54,29 @@ def _building(obj: Resource[Spec], facts: Facts, config: Config) -> tuple[Manife
         return ()
     if engine.manifest:
         return (engine.manifest,)
-    return () if engine.version or facts.rolled_back else (optimize_job(obj, facts.model, facts.data, config),)
+    return () if engine.version or facts.rolled_back else (optimize_job(obj, facts.inputs, config),)
 
 
-def optimize_job(obj: Resource[Spec], model: Handover, data: Handover | None, config: Config) -> Manifest:
+def optimize_job(obj: Resource[Spec], inputs: Inputs, config: Config) -> Manifest:
     """Build the Job that builds engines, compares them with the model, and lays the best one out for Triton."""
-    inputs, optimize = identity(obj, model, data), obj.spec.optimize
-    goes_to = place(None, config, obj, inputs)
+    optimize, model, data = obj.spec.optimize, inputs.model, inputs.data
+    goes_to = place(None, config, obj, identity(obj, inputs))
     work = Work(
         role=BUILD,
-        task=TaskFile(run=_run(obj), task=_task(obj, model, data, goes_to, config)),
+        task=TaskFile(run=_run(obj), task=_task(obj, inputs, goes_to, config)),
         image=config.trainer_image,
         claims=claims_of(goes_to, config.store, model.uri, data.uri if data else None),
         resources=optimize.resources if optimize else None,
         template=optimize.template if optimize else None,
     )
-    return job(obj, work, Trying(RETRIES), config, inputs)
+    return job(obj, work, Trying(RETRIES), config, identity(obj, inputs))
 
 
-def _task(obj: Resource[Spec], model: Handover, data: Handover | None, goes_to: str, config: Config) -> OptimizeTask:
+def _task(obj: Resource[Spec], inputs: Inputs, goes_to: str, config: Config) -> OptimizeTask:
     asked = obj.spec.optimize or Optimize(targets=["torch"])
     return OptimizeTask(
-        model=_input(model),
-        dataset=_input(data) if data else None,
+        model=_input(inputs.model),
+        dataset=_input(inputs.data) if inputs.data else None,
         targets=list(asked.targets),
         precision=asked.precision,
         batch_sizes=list(asked.shapes.batch_sizes),

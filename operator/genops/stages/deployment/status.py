@@ -1,76 +1,29 @@
 """What is known of a GenDeployment, and how it is said.
 
-What was built stands on the server that runs it, what was rolled back in the status; everything else is read anew. The
-gate lets a version in, not on: a version that answers is never taken away because a verdict went.
+What was built stands on the server that runs it, what was rolled back in the status; everything else is read anew.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from gencontract import layout
-from gencontract.codes import Code, meaning
-from gencontract.report import Report
 from genops.core.conditions import Condition
-from genops.core.digest import short_hash
-from genops.core.jobs import Failure, JobFacts, age, read_job
-from genops.core.kinds import (
-    DEPLOYMENT,
-    GEN_DATASET,
-    GEN_EVALUATION,
-    GEN_TRAINING_JOB,
-    JOB,
-    POD,
-    SCALED_OBJECT,
-    SERVICE,
-)
-from genops.core.model import Happening, Key, Manifest, Resource, Seen
+from genops.core.jobs import Failure
+from genops.core.kinds import DEPLOYMENT, POD, SERVICE
+from genops.core.model import Happening, Manifest, Resource, Seen
 from genops.core.names import child_name
-from genops.core.podspec import store_uri
 from genops.core.reasons import Reason
-from genops.core.reporting import Handover, Said, data_of, engine_status, weights_of
+from genops.core.reporting import Said
 from genops.core.rules import Rule, always, first
+from genops.stages.deployment.engine import BUILD, Engine, building_job, engine_id, read_engine
+from genops.stages.deployment.gate import Inputs, Problem, admit, condition_of, read_inputs
 from genops.stages.deployment.rollout import VERSION, Rollout, Server, Version, decide, read_servers
-from genops.stages.deployment.spec import Requires, Spec
+from genops.stages.deployment.spec import Spec
 
-BUILD, SERVE = "optimize", "serve"
-UNSUPPORTED = meaning(Code.UNSUPPORTED).reason
-MISMATCH = meaning(Code.DIGEST_MISMATCH).reason
-# A Job that failed for what the world was like is made again after this long, in seconds.
-RETRY_AFTER = 300
-# Ends that only another spec or another model changes.
-FINAL = frozenset(meaning(c).reason for c in (Code.BAD_CONFIG, Code.UNSUPPORTED, Code.NO_ENGINE, Code.OUT_OF_TOLERANCE))
-
-NO_JOB = JobFacts()
+SERVE = "serve"
 
 
 # --- facts -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why the model that the spec names is not served. `waits` says that it comes right by itself."""
-
-    reason: str
-    message: str
-    waits: bool = False
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What is known of the engine that the spec asks for."""
-
-    id: str = ""
-    job: JobFacts = NO_JOB
-    manifest: Manifest | None = None
-    version: Version | None = None
-    failure: Failure | None = None
-    stale: bool = False  # the Job has failed long enough ago to be made again
-    wake_after: float | None = None
-
-    @property
-    def failed(self) -> bool:
-        """Say whether it could not be built."""
-        return self.version is None and self.failure is not None and self.job.finished
 
 
 @dataclass(frozen=True)
@@ -80,9 +33,7 @@ class Facts:
     deleting: bool
     suspended: bool
     problem: Problem | None
-    model: Handover
-    data: Handover | None
-    evaluation: str
+    inputs: Inputs
     engine: Engine
     rollout: Rollout
     quarantined: tuple[str, ...]
@@ -117,7 +68,7 @@ class Facts:
     @property
     def rolled_back(self) -> bool:
         """Say whether the model that the spec names was rolled back."""
-        return bool(self.model.digest) and self.model.digest in self.quarantined and not self.problem
+        return self.inputs.model.digest in self.quarantined and not self.problem
 
     @property
     def building(self) -> bool:
@@ -140,7 +91,7 @@ class Facts:
         """Why the model that the spec names was rolled back."""
         gone = self.rollout.gone_back
         if gone is None:
-            return str(_condition(self.known, "RolledBack").get("message", ""))
+            return str(condition_of(self.known, "RolledBack").get("message", ""))
         stays = self.rollout.stable.version.model if self.rollout.stable else ""
         return f"{gone.version.model} never got ready: {gone.says}. {stays} goes on; change the spec for another try"
 
@@ -162,10 +113,9 @@ class Facts:
 
 def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
     """Read the world into facts."""
-    model, data, servers = _model(obj, seen), _data(obj, seen), read_servers_of(obj, seen)
-    evaluation, gate = _gate(obj, seen, model, servers)
-    problem = _unsupported(obj.spec, seen) or _unready(obj, model, data) or gate
-    engine = Engine() if problem else _engine(obj, seen, servers, evaluation, now)
+    inputs, servers = read_inputs(obj, seen), read_servers_of(obj, seen)
+    evaluation, problem = admit(obj, seen, inputs, servers)
+    engine = Engine() if problem else read_engine(obj, seen, inputs, servers, evaluation, now)
     banned = _quarantined(obj)
     rollout = _decided(obj, seen, None if obj.spec.suspend else engine.version, servers, banned)
     if rollout.gone_back and rollout.gone_back.version.model not in banned:
@@ -174,9 +124,7 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         deleting=obj.deleting,
         suspended=obj.spec.suspend,
         problem=problem,
-        model=model,
-        data=data,
-        evaluation=evaluation,
+        inputs=inputs,
         engine=engine,
         rollout=rollout,
         quarantined=banned,
@@ -187,23 +135,6 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         routed=bool(rollout.routed) and _routed(obj, seen) == rollout.routed,
         known=obj.status,
     )
-
-
-def identity(obj: Resource[Spec], model: Handover, data: Handover | None) -> Manifest:
-    """Everything that decides what the engine will be. Data that it is only checked by do not count."""
-    spec = obj.spec
-    asked = (
-        spec.optimize.model_dump(mode="json", by_alias=True, exclude={"resources", "template"}) if spec.optimize else {}
-    )
-    batching = spec.server.dynamic_batching
-    counts = spec.optimize is not None and (spec.optimize.precision == "int8" or spec.optimize.dataset_ref is not None)
-    return {
-        "model": model.digest or model.uri,
-        "optimize": asked,
-        "instances": spec.server.instances,
-        "batching": batching.model_dump(mode="json", by_alias=True) if batching else None,
-        "data": data.digest if data and counts else None,
-    }
 
 
 def pods_of(obj: Resource[Spec]) -> dict[str, str]:
@@ -219,10 +150,9 @@ def service_name(obj: Resource[Spec]) -> str:
 
 def current(obj: Resource[Spec], seen: Seen) -> Manifest | None:
     """Find the Job that builds what the spec asks for, while no server carries its outcome."""
-    inputs = identity(obj, _model(obj, seen), _data(obj, seen))
-    if short_hash([obj.uid, inputs]) in read_servers_of(obj, seen):
-        return None
-    return seen.child(JOB, child_name(obj.name, BUILD, [obj.uid, inputs]))
+    inputs = read_inputs(obj, seen)
+    carried = engine_id(obj, inputs) in read_servers_of(obj, seen)
+    return None if carried else building_job(obj, seen, inputs)
 
 
 def read_servers_of(obj: Resource[Spec], seen: Seen) -> dict[str, Server]:
@@ -230,28 +160,6 @@ def read_servers_of(obj: Resource[Spec], seen: Seen) -> dict[str, Server]:
     mine = pods_of(obj).items()
     pods = [p for p in seen.referred(POD) if mine <= (p["metadata"].get("labels") or {}).items()]
     return read_servers(seen.children.get(DEPLOYMENT, ()), pods)
-
-
-def _model(obj: Resource[Spec], seen: Seen) -> Handover:
-    model = obj.spec.model
-    if model.training_job_ref:
-        return weights_of(Key(GEN_TRAINING_JOB, obj.namespace, model.training_job_ref.name), seen)
-    return Handover(model.uri or "", model.uri or "", model.digest or "")
-
-
-def _data(obj: Resource[Spec], seen: Seen) -> Handover | None:
-    """The data to calibrate and to check by: named by the spec, or what the model was trained on, as it was then."""
-    optimize, ref = obj.spec.optimize, obj.spec.model.training_job_ref
-    if optimize and optimize.dataset_ref:
-        return data_of(Key(GEN_DATASET, obj.namespace, optimize.dataset_ref.name), seen)
-    run = seen.references.get(Key(GEN_TRAINING_JOB, obj.namespace, ref.name), {}) if ref else {}
-    digest = ((run.get("status") or {}).get("inputs") or {}).get("datasetDigest", "")
-    spec = run.get("spec", {})
-    if spec.get("datasetUri"):
-        return Handover(spec["datasetUri"], spec["datasetUri"], digest)
-    name = spec.get("datasetRef", {}).get("name", "")
-    found = data_of(Key(GEN_DATASET, obj.namespace, name), seen) if name else None
-    return found if found and not found.why_not and digest in ("", found.digest) else None
 
 
 def _quarantined(obj: Resource[Spec]) -> tuple[str, ...]:
@@ -275,161 +183,6 @@ def _decided(
     return decide(wanted, servers, routed, rollout.strategy, rollout.auto_rollback, banned)
 
 
-# --- what stands in the way ------------------------------------------------------------------------------------------
-
-
-def _unsupported(spec: Spec, seen: Seen) -> Problem | None:
-    """What the spec asks for and nobody does yet: refused, never ignored."""
-    rollout = spec.rollout
-    asked = {
-        "rollout.strategy Shadow": rollout.strategy == "Shadow",
-        "rollout.steps": bool(rollout.steps),
-        "rollout.metrics": bool(rollout.metrics),
-        "rollout.holdSeconds": rollout.hold_seconds is not None,
-        "rollout.gatewayRef": rollout.gateway_ref is not None,
-        "capture": spec.capture is not None,
-    }
-    named = [name for name, is_asked in asked.items() if is_asked]
-    if named:
-        return Problem(UNSUPPORTED, f"{', '.join(named)}: not done by this operator yet; leave it out")
-    return _unscalable(spec, seen)
-
-
-def _unscalable(spec: Spec, seen: Seen) -> Problem | None:
-    metric = spec.scale.metric
-    if metric in (None, "cpu"):
-        return None
-    lacking = [] if SCALED_OBJECT in seen.present else ["KEDA, whose ScaledObject this cluster does not serve"]
-    lacking += [] if seen.config.prometheus else ["Prometheus, whose address the operator was not told"]
-    if not lacking:
-        return None
-    return Problem(
-        Reason.AUTOSCALER_MISSING,
-        f"scale.metric {metric} needs {' and '.join(lacking)}; install it, or use metric cpu, or leave max out",
-    )
-
-
-def _unready(obj: Resource[Spec], model: Handover, data: Handover | None) -> Problem | None:
-    """Model or data that are not there, or are not the ones that were named."""
-    said = obj.spec.model.digest
-    if model.why_not:
-        return Problem(Reason.WAITING_FOR_REFERENCE, model.why_not, waits=True)
-    if said and model.digest != said:
-        text = f"{model.what} has output {model.digest}, spec.model.digest is {said}; mend either"
-        return Problem(MISMATCH, text)
-    if data and data.why_not:
-        return Problem(Reason.WAITING_FOR_REFERENCE, data.why_not, waits=True)
-    if data is None and obj.spec.optimize and obj.spec.optimize.precision == "int8":
-        text = "optimize.precision int8 is calibrated on data, and those the model was trained on are not here any more"
-        return Problem(Reason.WAITING_FOR_REFERENCE, f"{text}; set optimize.datasetRef", waits=True)
-    return None
-
-
-def _gate(obj: Resource[Spec], seen: Seen, model: Handover, servers: dict[str, Server]) -> tuple[str, Problem | None]:
-    """Find the verdict that lets the model in: its evaluation's name, or why there is none."""
-    requires = obj.spec.requires
-    if requires is None:
-        return "", None
-    let_in = next((s.version.evaluation for s in servers.values() if _let_in(s, requires, model)), "")
-    if let_in:
-        return let_in, None
-    if not model.digest:
-        text = "A verdict is about a digest: set spec.model.digest to that of the weights that were evaluated"
-        return "", Problem(Reason.VERDICT_OF_ANOTHER_MODEL, text)
-    found = _evaluation(obj, seen, requires, model)
-    what = f"GenEvaluation/{requires.evaluation_ref.name}" if requires.evaluation_ref else "a GenEvaluation"
-    if found is None:
-        labels = "" if requires.evaluation_ref else f" of {model.digest} with the labels of spec.requires.selector"
-        return "", Problem(Reason.VERDICT_MISSING, f"Waits for {what}{labels}; create it", waits=True)
-    return found["metadata"]["name"], _verdict_problem(found, model)
-
-
-def _let_in(server: Server, requires: Requires, model: Handover) -> bool:
-    """A version that runs has passed the gate, and need not pass the same one again."""
-    ref, version = requires.evaluation_ref, server.version
-    same = bool(version.evaluation) if ref is None else version.evaluation == ref.name
-    return same and bool(model.digest) and version.model == model.digest
-
-
-def _evaluation(obj: Resource[Spec], seen: Seen, requires: Requires, model: Handover) -> Manifest | None:
-    if requires.evaluation_ref:
-        return seen.references.get(Key(GEN_EVALUATION, obj.namespace, requires.evaluation_ref.name))
-    labels = requires.selector.match_labels.items() if requires.selector else {}.items()
-    fits = [
-        e
-        for e in seen.referred(GEN_EVALUATION)
-        if labels <= (e["metadata"].get("labels") or {}).items() and _judged(e) == model.digest
-    ]
-    return max(
-        fits, key=lambda e: (str(e["metadata"].get("creationTimestamp", "")), e["metadata"]["name"]), default=None
-    )
-
-
-def _judged(evaluation: Manifest) -> str:
-    return str(((evaluation.get("status") or {}).get("inputs") or {}).get("subjectDigest", ""))
-
-
-def _verdict_problem(evaluation: Manifest, model: Handover) -> Problem | None:
-    what, status = f"GenEvaluation/{evaluation['metadata']['name']}", evaluation.get("status") or {}
-    complete = _condition(status, "Complete")
-    detail = f"{complete.get('reason', '')}: {complete.get('message', '')}".strip(": ")
-    if complete.get("status") != "True":
-        return Problem(Reason.VERDICT_MISSING, f"Waits for {what}. {detail}".rstrip(". "), waits=True)
-    if _judged(evaluation) != model.digest:
-        text = f"{what} judged {_judged(evaluation) or 'weights without a digest'}, to be served is {model.digest}"
-        return Problem(Reason.VERDICT_OF_ANOTHER_MODEL, f"{text}; evaluate that one")
-    if status.get("verdict") != "Passed":
-        text = f"{what} says {status.get('verdict')}: {detail}; serve a model that passes, or name its evaluation"
-        return Problem(Reason.VERDICT_NOT_PASSED, text)
-    return None
-
-
-# --- the engine ------------------------------------------------------------------------------------------------------
-
-
-def _engine(obj: Resource[Spec], seen: Seen, servers: dict[str, Server], evaluation: str, now: datetime) -> Engine:
-    model = _model(obj, seen)
-    inputs = identity(obj, model, _data(obj, seen))
-    id, name = short_hash([obj.uid, inputs]), child_name(obj.name, BUILD, [obj.uid, inputs])
-    manifest, running = seen.child(JOB, name), servers.get(id)
-    job = read_job(manifest, seen.pods.get(name, ()))
-    if running:
-        return Engine(id, job, manifest, running.version)
-    known = Engine(id, job, manifest, failure=job.failure, wake_after=job.poll_after)
-    if job.succeeded:
-        return _built(known, model, evaluation)
-    return _given_up(known, now) if job.failed else known
-
-
-def _built(engine: Engine, model: Handover, evaluation: str) -> Engine:
-    """Take what the pod reported. A report that was lost with its pod is had by building again, out of the cache."""
-    said = engine.job.report
-    if said is None or said.artifact is None:
-        why = Failure(Reason.NO_REPORT, "The pod that built left no report; the engine is built again")
-        return replace(engine, failure=why, stale=True, wake_after=1.0)
-    return replace(engine, version=_version(engine.id, said, model, evaluation), failure=None)
-
-
-def _version(id: str, said: Report, model: Handover, evaluation: str) -> Version:
-    assert said.artifact is not None
-    target = next((e.target for e in said.engines if e.chosen), "")
-    table = tuple(engine_status(e) for e in said.engines)
-    return Version(id, model.digest, store_uri(said.artifact.uri), said.artifact.digest, target, evaluation, table)
-
-
-def _given_up(engine: Engine, now: datetime) -> Engine:
-    """A Job that failed for good is made again after a while, when mending the world may have helped."""
-    if engine.failure is None or engine.failure.reason in FINAL:
-        return engine
-    left = RETRY_AFTER - age(_ended_at(engine.manifest), now)
-    return replace(engine, stale=left <= 0, wake_after=max(1.0, left))
-
-
-def _ended_at(manifest: Manifest | None) -> str:
-    conditions = ((manifest or {}).get("status") or {}).get("conditions", ())
-    return str(next(c["lastTransitionTime"] for c in conditions if c["type"] == "Failed"))
-
-
 def _read(last: Manifest | None) -> Failure | None:
     """Read a failure back that was written before."""
     if not last:
@@ -442,10 +195,6 @@ def _read(last: Manifest | None) -> Failure | None:
         bool(last.get("retryable", False)),
         last.get("time", ""),
     )
-
-
-def _condition(status: Manifest, kind: str) -> Manifest:
-    return next((c for c in status.get("conditions", ()) if c.get("type") == kind), {})
 
 
 # --- saying ----------------------------------------------------------------------------------------------------------

@@ -202,7 +202,8 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
 
 def identity(obj: Resource[Spec], digests: Manifest) -> Manifest:
     """Everything that decides what the numbers will be."""
-    spec = obj.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(Spec.mutable) | {"human"})
+    without = set(Spec.mutable) | {"human"}
+    spec = obj.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=without)
     return {**spec, "inputs": digests}
 
 
