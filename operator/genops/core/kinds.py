@@ -62,7 +62,7 @@ OURS = (GEN_MODEL, GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION, GEN_DEPLOYMENT
 JOB_LABEL = "batch.kubernetes.io/job-name"
 
 # Created once under a name that holds the hash of their inputs; never changed afterwards.
-CREATE_ONCE = frozenset({JOB, JOB_SET, CLAIM, *OURS})
+CREATE_ONCE = frozenset({JOB, JOB_SET, CLAIM, GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION})
 
 # Kinds that a cluster may lack; a stage that wants one looks at Seen.present.
 OPTIONAL = (JOB_SET, SCALED_OBJECT)

@@ -80,6 +80,11 @@ class Reason(StrEnum):
     NOT_ALL_READY = "NotAllReady", "Fewer servers answer than are asked for"
     NOT_ROUTED = "NotRouted", "No request reaches a server yet"
     PARKED = "Parked", "spec.scale.min is 0, so no server runs"
+    # GenModel
+    RUN_FAILED = "RunFailed", "An object of the run ended badly; the message names it"
+    RUN_REJECTED = "RunRejected", "The run's model did not pass, so it is not served"
+    WAITING_FOR_APPROVAL = "WaitingForApproval", "The run passed, and promotion.mode Manual waits for a person"
+    DEPLOYING = "Deploying", "The promoted run's model is built and started"
     NOT_WATCHED = "NotWatched", "Nothing measures this yet, so nothing is known of it"
 
 

@@ -360,6 +360,7 @@ class Run(StatusModel):
     cause: Literal["Initial", "SpecChanged", "Drift", "Schedule", "NewData", "Manual"] | None = Field(
         None, description="What asked for it."
     )
+    inputs: str | None = Field(None, max_length=64, description="Hash of all that decided what the run makes.")
     outcome: (
         Literal["Running", "Promoted", "Rejected", "Failed", "RolledBack", "Superseded", "WaitingForApproval"] | None
     ) = Field(None, description="What came of it.")

@@ -1,0 +1,246 @@
+"""GenModel: a chain minted link by link, over the whole operator and a cluster in memory."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_EVALUATION, GEN_MODEL, GEN_TRAINING_JOB, OURS, Kind
+from genops.core.model import Key, Manifest
+from genops.shell.engine import Engine
+from genops.shell.fake import FakeCluster
+from genops.shell.informing import Informing
+from genops.shell.queue import WorkQueue
+from genops.stages.model import MODEL
+from genops.stages.model.status import APPROVE
+
+SAMPLE = yaml.safe_load((Path(__file__).parents[2] / "manifests/samples/model/digits.yaml").read_text())
+DATA, WEIGHTS, ENGINE = ("sha256:" + c * 64 for c in "abc")
+
+
+class Idea:
+    """One GenModel; the other stages do not run, their objects' statuses are written by the test."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.cluster = FakeCluster()
+        self.queue: WorkQueue[Key] = WorkQueue(jitter=lambda: 0.0)
+        self.engine = Engine(self.cluster, [MODEL], self.queue)
+        self.cluster.listener = Informing(self.engine, also=frozenset(OURS)).arrived
+        self.spec: Manifest = {**SAMPLE["spec"], **changes}
+
+    async def begin(self) -> "Idea":
+        await self.cluster.create(GEN_MODEL, {"metadata": {"name": "digits", "namespace": "team"}, "spec": self.spec})
+        return await self.settle()
+
+    async def settle(self) -> "Idea":
+        while len(self.queue):
+            key = await self.queue.get()
+            assert key is not None
+            await self.engine.reconcile(key)
+            self.queue.done(key)
+        return self
+
+    async def say(self, kind: Kind, name: str, condition: str, value: str = "True", **status: Any) -> "Idea":
+        conditions = [{"type": condition, "status": value, "message": f"{name} says {value}"}]
+        self.cluster.set_status(Key(kind, "team", name), {"conditions": conditions, **status})
+        return await self.settle()
+
+    async def run(self, number: int, verdict: str = "Passed", weights: str = WEIGHTS) -> "Idea":
+        name = f"digits-{number}"
+        await self.say(GEN_DATASET, name, "Ready", phase="Ready", digest=DATA)
+        await self.say(
+            GEN_TRAINING_JOB,
+            name,
+            "Complete",
+            phase="Succeeded",
+            output={"uri": "x", "digest": weights},
+            usage={"cpuSeconds": "60"},
+        )
+        return await self.say(GEN_EVALUATION, name, "Complete", phase="Complete", verdict=verdict)
+
+    async def deployed(self, weights: str = WEIGHTS) -> "Idea":
+        return await self.say(
+            GEN_DEPLOYMENT, "digits", "Ready", phase="Serving", stable={"digest": weights, "engineDigest": ENGINE}
+        )
+
+    async def change(self, **spec: Any) -> "Idea":
+        await self.cluster.patch(GEN_MODEL, "team", "digits", {"spec": spec})
+        return await self.settle()
+
+    @property
+    def status(self) -> Manifest:
+        return dict(self.cluster.all(GEN_MODEL)[0].get("status") or {})
+
+    @property
+    def where(self) -> tuple[str, str]:
+        return self.status["phase"], self.status["conditions"][0]["reason"]
+
+    def names(self, kind: Kind) -> list[str]:
+        return [m["metadata"]["name"] for m in self.cluster.all(kind)]
+
+    def spec_of(self, kind: Kind, name: str) -> Manifest:
+        return dict(next(m for m in self.cluster.all(kind) if m["metadata"]["name"] == name)["spec"])
+
+
+def go(story: Any) -> None:
+    asyncio.run(story())
+
+
+def test_a_chain_is_minted_link_by_link_and_ends_served() -> None:
+    async def story() -> None:
+        idea = await Idea().begin()
+        assert idea.where == ("Data", "Running")
+        assert (idea.names(GEN_DATASET), idea.names(GEN_TRAINING_JOB)) == (["digits-1"], [])
+        await idea.say(GEN_DATASET, "digits-1", "Ready", phase="Ready", digest=DATA)
+        assert idea.where == ("Training", "Running")
+        assert idea.spec_of(GEN_TRAINING_JOB, "digits-1")["datasetRef"] == {"name": "digits-1"}
+        await idea.say(
+            GEN_TRAINING_JOB, "digits-1", "Complete", phase="Succeeded", output={"uri": "x", "digest": WEIGHTS}
+        )
+        assert idea.where == ("Evaluating", "Running")
+        judged = idea.spec_of(GEN_EVALUATION, "digits-1")
+        assert judged["subject"] == {"trainingJobRef": {"name": "digits-1"}}
+        assert [m["name"] for m in judged["metrics"]] == ["fid", "precision", "recall", "novelty", "latencyP95"]
+        assert judged["metrics"][0] == {"name": "fid", "op": "<=", "threshold": 8.0, "primary": True}
+        assert "baseline" not in judged, "nothing is served yet"
+        assert idea.names(GEN_DEPLOYMENT) == []
+        await idea.say(GEN_EVALUATION, "digits-1", "Complete", phase="Complete", verdict="Passed")
+        assert idea.where == ("Deploying", "Deploying")
+        served = idea.spec_of(GEN_DEPLOYMENT, "digits")
+        assert served["model"] == {"trainingJobRef": {"name": "digits-1"}}
+        assert served["requires"]["evaluationRef"] == {"name": "digits-1"}
+        await idea.deployed()
+        assert idea.where == ("Serving", "Serving")
+
+    go(story)
+
+
+def test_the_lineage_says_which_data_weights_and_verdict_made_what_is_served() -> None:
+    async def story() -> None:
+        idea = await (await (await Idea().begin()).run(1)).deployed()
+        current = idea.status["current"]
+        assert current["digests"] == {"dataset": DATA, "weights": WEIGHTS, "engine": ENGINE}
+        assert (current["run"], current["verdict"], current["deployment"]) == (1, "Passed", "digits")
+        (run,) = idea.status["runs"]
+        assert (run["number"], run["cause"], run["outcome"]) == (1, "Initial", "Promoted")
+        assert idea.status["usage"]["cpuSeconds"] == "60"
+
+    go(story)
+
+
+@pytest.mark.parametrize("verdict", ["Failed", "Inconclusive"])
+def test_a_model_that_did_not_pass_is_never_deployed(verdict: str) -> None:
+    async def story() -> None:
+        idea = await (await Idea().begin()).run(1, verdict)
+        assert idea.where == ("Halted", "RunRejected")
+        assert idea.names(GEN_DEPLOYMENT) == []
+        assert idea.status["runs"][0]["outcome"] == "Rejected"
+
+    go(story)
+
+
+def test_a_broken_link_is_named_and_stops_the_chain() -> None:
+    async def story() -> None:
+        idea = await Idea().begin()
+        await idea.say(GEN_DATASET, "digits-1", "Ready", "False", phase="Blocked")
+        assert idea.where == ("Halted", "RunFailed")
+        assert idea.status["conditions"][0]["message"] == "Run 1: GenDataset digits-1: digits-1 says False"
+        assert idea.names(GEN_TRAINING_JOB) == []
+
+    go(story)
+
+
+def test_a_changed_spec_makes_a_second_run_judged_against_what_is_served() -> None:
+    async def story() -> None:
+        idea = await (await (await Idea().begin()).run(1)).deployed()
+        await idea.change(training={"template": {"spec": {"family": "flow", "size": "s"}}})
+        assert idea.where == ("Retraining", "Serving")
+        assert idea.names(GEN_DATASET) == ["digits-1", "digits-2"]
+        other = "sha256:" + "d" * 64
+        await idea.run(2, weights=other)
+        assert idea.spec_of(GEN_EVALUATION, "digits-2")["baseline"] == {"deploymentRef": {"name": "digits"}}
+        assert idea.spec_of(GEN_DEPLOYMENT, "digits")["model"] == {"trainingJobRef": {"name": "digits-2"}}
+        await idea.deployed(other)
+        assert idea.where == ("Serving", "Serving")
+        assert [(r["number"], r["cause"], r["outcome"]) for r in idea.status["runs"]] == [
+            (1, "Initial", "Superseded"),
+            (2, "SpecChanged", "Promoted"),
+        ]
+
+    go(story)
+
+
+def test_a_second_run_that_did_not_pass_leaves_the_first_served() -> None:
+    async def story() -> None:
+        idea = await (await (await Idea().begin()).run(1)).deployed()
+        await idea.change(training={"template": {"spec": {"family": "flow", "size": "s"}}})
+        await idea.run(2, "Failed", "sha256:" + "d" * 64)
+        assert idea.where == ("Serving", "Serving")
+        assert idea.spec_of(GEN_DEPLOYMENT, "digits")["model"] == {"trainingJobRef": {"name": "digits-1"}}
+        assert [r["outcome"] for r in idea.status["runs"]] == ["Promoted", "Rejected"]
+
+    go(story)
+
+
+def test_manual_promotion_waits_for_the_annotation() -> None:
+    async def story() -> None:
+        idea = await (await Idea(promotion={"mode": "Manual"}).begin()).run(1)
+        assert idea.where == ("Halted", "WaitingForApproval")
+        assert idea.names(GEN_DEPLOYMENT) == []
+        await idea.cluster.patch(GEN_MODEL, "team", "digits", {"metadata": {"annotations": {APPROVE: "1"}}})
+        await idea.settle()
+        assert idea.where == ("Deploying", "Deploying")
+
+    go(story)
+
+
+def test_suspend_stops_the_chain_where_it_is_and_lets_it_go_on() -> None:
+    async def story() -> None:
+        idea = await Idea(suspend=True).begin()
+        assert idea.where == ("Halted", "Suspended")
+        assert idea.names(GEN_DATASET) == []
+        await idea.change(suspend=False)
+        assert idea.names(GEN_DATASET) == ["digits-1"]
+
+    go(story)
+
+
+def test_old_runs_go_beyond_the_history_limit_and_the_served_one_stays() -> None:
+    async def story() -> None:
+        idea = await (await (await Idea(historyLimit=1).begin()).run(1)).deployed()
+        for number in (2, 3, 4):
+            await idea.change(training={"template": {"spec": {"family": "flow", "seed": number}}})
+            await idea.run(number, "Failed", "sha256:" + str(number) * 64)
+        assert idea.names(GEN_TRAINING_JOB) == ["digits-1", "digits-3", "digits-4"]
+        assert [r["number"] for r in idea.status["runs"]] == [1, 3, 4]
+
+    go(story)
+
+
+def test_a_dataset_that_is_there_is_used_and_never_owned() -> None:
+    async def story() -> None:
+        idea = await Idea(dataset={"ref": {"name": "shared"}}).begin()
+        assert idea.where == ("Ideation", "Creating")
+        body = {
+            "metadata": {"name": "shared", "namespace": "team"},
+            "spec": SAMPLE["spec"]["dataset"]["template"]["spec"],
+        }
+        await idea.cluster.create(GEN_DATASET, body)
+        await idea.say(GEN_DATASET, "shared", "Ready", phase="Ready", digest=DATA)
+        assert idea.spec_of(GEN_TRAINING_JOB, "digits-1")["datasetRef"] == {"name": "shared"}
+        assert idea.names(GEN_DATASET) == ["shared"]
+
+    go(story)
+
+
+def test_a_settled_model_is_written_no_more() -> None:
+    async def story() -> None:
+        idea = await (await (await Idea().begin()).run(1)).deployed()
+        idea.cluster.calls.clear()
+        idea.queue.add(Key(GEN_MODEL, "team", "digits"))
+        await idea.settle()
+        assert idea.cluster.calls == []
+
+    go(story)
