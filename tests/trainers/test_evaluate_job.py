@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from gencontract.codes import Code
 from gencontract.report import Report
-from gencontract.task import EvaluateTask, Input, MetricGate, PrepareTask, Source
+from gencontract.task import Checkpointing, EvaluateTask, Input, MetricGate, PrepareTask, Source, TrainTask
 from gencontract.wire import decode_report, encode_report
+from gentrainers import artifact
 from gentrainers.data import open_dataset
 from gentrainers.errors import JobError
-from gentrainers.jobs import evaluate, prepare
+from gentrainers.jobs import evaluate, prepare, train
 from gentrainers.metrics import all_metrics
 from gentrainers.pod import Lines, Pod
 
@@ -412,6 +413,37 @@ def test_an_evaluation_that_is_asked_to_stop_leaves_nothing(
         evaluate.run(task, stopped, lambda *_: Fake(make))
     assert caught.value.code == Code.PREEMPTED
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trained_model_is_evaluated_from_its_artifact(digits: str, tmp_path: Path) -> None:
+    checkpoint = Checkpointing(uri=str(tmp_path / "checkpoints"))
+    task = TrainTask(
+        dataset=Input(uri=digits),
+        family="flow",
+        hyperparameters={"steps": 20, "width": 32, "sampleSteps": 2},
+        checkpoint=checkpoint,
+        output=str(tmp_path / "model"),
+    )
+    trained = train.run(task, pod())
+    assert trained.artifact is not None
+    asked = EvaluateTask(
+        subject=Input(uri=trained.artifact.uri, digest=trained.artifact.digest),
+        dataset=Input(uri=digits),
+        samples=40,
+        metrics=[MetricGate(name="fid", op="<=", threshold=5), MetricGate(name="clip", op=">=", threshold=0.9)],
+        output=str(tmp_path / "report"),
+    )
+    report = evaluate.run(asked, pod())
+    assert report.verdict == "Failed"  # after 20 steps
+    record = json.loads((tmp_path / "report/report.json").read_text())
+    assert record["subject"]["digest"] == trained.artifact.digest
+    assert record["subject"]["sampler"] == {"sample_steps": 2, "guidance": 1.0}
+    assert artifact.open_artifact(str(tmp_path / "report"), "report").digest == record_digest(report)
+
+
+def record_digest(report: Report) -> str:
+    assert report.artifact is not None
+    return report.artifact.digest
 
 
 def test_floats_become_bytes_by_rounding_and_not_by_cutting() -> None:

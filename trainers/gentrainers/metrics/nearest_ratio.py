@@ -12,7 +12,7 @@ def measure(bench: Bench) -> Ratio:
     The larger split has the nearer neighbours, for every maker. So the ratio is taken relative to that of the unseen
     rows themselves: 0 for copies, 1 for samples that know no more of the train split than of any other.
     """
-    rows, train, unseen = novel.made(bench), bench.ground.train.rows, bench.ground.unseen.rows
+    rows, train, unseen = novel.made(bench), bench.ground.train.rows, novel.strangers(bench)
     usual = novel.ways(unseen, train).mean() / novel.ways(unseen, unseen, itself=True).mean()
     return Ratio(novel.ways(rows, train) / usual, novel.ways(rows, unseen))
 

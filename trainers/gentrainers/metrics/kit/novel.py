@@ -6,6 +6,8 @@ a copy. Read the results with care: published detectors miss memorisation too, a
 
 import numpy as np
 
+from gencontract.codes import Code
+from gentrainers.errors import JobError
 from gentrainers.metrics.kit.arrays import Bools, Floats, Ints
 from gentrainers.metrics.kit.bench import Bench
 from gentrainers.metrics.kit.copies import longest_copies
@@ -19,6 +21,18 @@ USUAL = 0.95  # of the unseen documents copy no longer span from the train split
 def made(bench: Bench) -> Rows:
     """All samples of all seeds."""
     return joined([bench.samples(seed) for seed in bench.seeds])
+
+
+def strangers(bench: Bench) -> Rows:
+    """Return rows that no model has seen. Raises JobError where the dataset has none."""
+    rows = bench.ground.unseen.rows
+    if not len(rows):
+        raise JobError(
+            Code.BAD_DATA,
+            "dataset: no split but train holds samples, so nothing says what an honest sample shares with it; "
+            "give validation or test a share in prepare",
+        )
+    return rows
 
 
 def authentic(rows: Rows, train: Rows) -> Bools:
@@ -47,8 +61,8 @@ def copied(bench: Bench) -> Ints:
 
 def usual_copy(bench: Bench) -> float:
     """Return the span that 95 % of unseen documents do not exceed: common phrases are not copies."""
-    ground = bench.ground.unseen
-    unseen = take(ground.rows, ground.draw(min(len(ground), JUDGED), 0))
+    every = strangers(bench)
+    unseen = take(every, np.linspace(0, len(every) - 1, min(len(every), JUDGED)).astype(np.int64))
     found = bench.once(("copied", "unseen"), lambda: longest_copies(_sequences(unseen), bench.ground.corpus))
     return float(np.quantile(found, USUAL))
 
