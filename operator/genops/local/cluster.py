@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from genops.local import bootstrap, controlplane, health, processes, programs, state
+from genops.local.agent import cgroups
 from genops.local.controlplane import COMPONENTS, NODE, NODE_NAME
 from genops.local.errors import LocalError
 from genops.local.locks import held
@@ -70,6 +71,7 @@ class LocalCluster:
         with held(self.paths.lock):
             self._stop(COMPONENTS)
             shutil.rmtree(self.paths.memory, ignore_errors=True)
+            cgroups.clean_up(self.paths.cgroups)
             if not keep_data:
                 self._remove()
 

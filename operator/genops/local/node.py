@@ -51,19 +51,21 @@ class Agent:
         self._registration = Registration(api, facts)
         provisioner_events = self._provisioner_events = Recorder(provisioner_api, "genops-local-provisioner", NODE_NAME)
         self._provisioner = Provisioner(provisioner_api, paths.volumes, NODE_NAME, provisioner_events)
+        cgroups.clean_up(paths.cgroups)
+        groups = cgroups.find_parent(f"genops-{paths.tag}")
+        if groups is not None:
+            cgroups.remember(groups, paths.cgroups)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._node = Node(
             api=api, facts=facts, paths=paths, events=events, addresses=Addresses(known.pod_network),
             bwrap=programs.bubblewrap(), restart_back_off=known.options.restart_back_off, images=known.options.images,
-            cgroups=cgroups.find_parent(f"genops-{paths.tag}"), services=self._services.of_namespace,
+            cgroups=groups, services=self._services.of_namespace,
             names=self._services.names, leave=self._services.leave,
         )  # fmt: skip
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until asked to stop."""
-        if self._node.cgroups is not None:
-            cgroups.remove_all(self._node.cgroups)
         server = await Server(self._find, self._paths.pki).start(self._known.node_address)
         await self._register()
         services = asyncio.ensure_future(self._services.run())
@@ -139,8 +141,7 @@ class Agent:
             await asyncio.wait(running, timeout=SHUTDOWN_GRACE + 3) if running else None
         for task in self._tasks.values():
             task.cancel()
-        if self._node.cgroups is not None:
-            cgroups.remove_parent(self._node.cgroups)
+        cgroups.clean_up(self._paths.cgroups)
 
 
 async def _set(event: asyncio.Event) -> None:

@@ -47,6 +47,11 @@ class Paths:
         return self.root / "run"
 
     @property
+    def cgroups(self) -> Path:
+        """Where the node makes control groups, one folder a line."""
+        return self.run / "cgroups"
+
+    @property
     def logs(self) -> Path:
         """One log file a process."""
         return self.root / "logs"

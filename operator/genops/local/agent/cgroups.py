@@ -20,6 +20,11 @@ class Parent:
     memory: Path
     cpu: Path | None
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folders in which groups are made."""
+        return sorted({self.memory, self.cpu or self.memory})
+
 
 @dataclass(frozen=True)
 class Group:
@@ -31,8 +36,7 @@ class Group:
     @property
     def folders(self) -> list[Path]:
         """The folders that make up the group."""
-        parents = {self.parent.memory, self.parent.cpu} - {None}
-        return sorted(folder / self.name for folder in parents if folder is not None)
+        return [folder / self.name for folder in self.parent.folders]
 
     @property
     def entries(self) -> list[str]:
@@ -80,22 +84,19 @@ def create(parent: Parent, name: str, memory: int | None, cpus: float | None) ->
     return group
 
 
-def remove_all(parent: Parent) -> None:
-    """Remove what an earlier agent has left."""
-    for base in {parent.memory, parent.cpu} - {None}:
-        assert base is not None
-        for folder in base.iterdir():
+def remember(parent: Parent, file: Path) -> None:
+    """Write down where groups are made, for whoever cleans up after a killed agent."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{folder}\n" for folder in parent.folders))
+
+
+def clean_up(file: Path) -> None:
+    """Remove the groups that were written down, and their folders; the kernel refuses where something still runs."""
+    for folder in map(Path, _read(file).splitlines()):
+        for group in (*(child for child in folder.glob("*") if child.is_dir()), folder):
             with suppress(OSError):
-                folder.rmdir()
-
-
-def remove_parent(parent: Parent) -> None:
-    """Remove our own folder at the end."""
-    remove_all(parent)
-    for base in {parent.memory, parent.cpu} - {None}:
-        assert base is not None
-        with suppress(OSError):
-            base.rmdir()
+                group.rmdir()
+    file.unlink(missing_ok=True)
 
 
 def _limit_memory(folder: Path, version: int, limit: int) -> None:

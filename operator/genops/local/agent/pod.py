@@ -70,11 +70,21 @@ class PodWorker:
         reporter = asyncio.ensure_future(self._report_forever())
         try:
             if not self.record.finished:
-                await self._live()
+                await self._live_or_fail()
             if not self.silent:
                 await self._finish()
         finally:
             reporter.cancel()
+
+    async def _live_or_fail(self) -> None:
+        """Live, and let a mistake of ours end the pod rather than leave it without anybody who looks after it."""
+        try:
+            await self._live()
+        except Exception as error:
+            log.exception("%s", key(self.place.pod))
+            self._fail("NodeAgentError", f"The local node made a mistake with this pod: {error!r}")
+            self._end(0)
+            await self._stop_all()
 
     async def _live(self) -> None:
         reasons = refusals.reasons(self.place.pod)
@@ -119,7 +129,7 @@ class PodWorker:
         while not self.place.ending.is_set():
             try:
                 self.place.volumes = await self._volumes.mount()
-            except (NotYet, ClusterError) as error:
+            except (NotYet, ClusterError, OSError) as error:
                 tries += 1
                 if tries > 2:  # the API server may learn of a pod's volumes a moment after we do
                     self._say("FailedMount", str(error), warning=True)
