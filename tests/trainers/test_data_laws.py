@@ -77,11 +77,13 @@ def test_another_seed_is_another_split() -> None:
 def digest(lines: list[str], folder: Path, **fields: Any) -> str:
     """Prepare lines of text, one file each where `apart`, and return the artifact's digest."""
     apart = fields.pop("apart", False)
-    source = Path(tempfile.mkdtemp(dir=folder))
+    root = Path(tempfile.mkdtemp(dir=folder))
+    source = root / "source"
+    source.mkdir()
     for number, part in enumerate(lines if apart else ["\n".join(lines)]):
         (source / f"{number}.txt").write_text(part, newline="")
     whole = {"source": {"kind": "path", "path": str(source)}, "format": "text", "options": {"document": "line"}}
-    task = PrepareTask.model_validate({**whole, "output": str(source / "out"), **fields})
+    task = PrepareTask.model_validate({**whole, "output": str(root / "out"), **fields})
     report = run(task, Pod(Lines(io.StringIO())))
     assert report.artifact
     return report.artifact.digest

@@ -235,6 +235,7 @@ def test_a_redirect_is_judged_like_a_first_url(path: str, site: Site, tmp_path: 
 
     class OpenOnce:
         max_bytes, timeout, pause = 1 << 20, 2.0, 0.0
+        tick = staticmethod(lambda done: None)
         resolve = staticmethod(net.lookup)
 
         @property

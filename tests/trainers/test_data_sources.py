@@ -172,20 +172,20 @@ def _collect(found: base.Fetched, format_: str, tmp_path: Path) -> Collector:
 
 
 def test_rows_of_a_hub_become_text_and_pictures(tmp_path: Path) -> None:
-    task = a_task({"kind": "huggingFace", "name": "a/b", "revision": "abc", "split": "all"})
+    task = a_task({"kind": "huggingFace", "name": "a/b", "split": "all"})
     asked: dict[str, Any] = {}
 
     def load(name: str, **how: Any) -> Rows:
         asked.update(how, name=name)
         return Rows([{"text": "one"}, {"text": "two"}])
 
-    found = hugging_face.take(load, task, "a/b")
+    found = hugging_face.take(load, task, "a/b", "abc")
     assert asked == {"name": "a/b", "split": "all", "revision": "abc", "streaming": True, "trust_remote_code": False}
     assert (found.revision, found.license) == ("abc", "CC0-1.0")
     assert len(_collect(found, "text", tmp_path).spool) == 2
     image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
     pictures = Rows([{"image": image, "label": 1}, {"image": image.rotate(90), "label": 0}], ["cat", "dog"])
-    table = _collect(hugging_face.take(lambda *_, **__: pictures, task, "a/b"), "images", tmp_path).spool.table()
+    table = _collect(hugging_face.take(lambda *_, **__: pictures, task, "a/b", "abc"), "images", tmp_path).spool.table()
     assert table.label_names == ["cat", "dog"]
     assert table.labels.tolist() == [1, 0]
 
@@ -198,7 +198,7 @@ def test_a_hub_that_has_or_answers_nothing(error: Exception, code: Code) -> None
         raise error
 
     with pytest.raises(JobError) as caught:
-        hugging_face.take(load, a_task({"kind": "huggingFace", "name": "a/b"}), "a/b")
+        hugging_face.take(load, a_task({"kind": "huggingFace", "name": "a/b"}), "a/b", "abc")
     assert caught.value.code is code
 
 
@@ -249,7 +249,7 @@ def test_a_folder_lists_plain_files_in_order_and_follows_only_inner_links(tmp_pa
     (root / "a.txt").write_text("a")
     (root / ".hidden").write_text("x")
     (root / "inner.txt").symlink_to("a.txt")
-    assert [b.name for b in base.gather(root, tmp_path)] == ["a.txt", "b/2.txt", "inner.txt"]
+    assert [b.name for b in base.gather(root, tmp_path, a_pod())] == ["a.txt", "b/2.txt", "inner.txt"]
 
 
 def test_a_revision_names_content_and_not_names(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_revision_names_content_and_not_names(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for name, data in zip(names, ("1", "2"), strict=True):
             (tmp_path / folder / name).write_text(data)
-    found = [base.content_revision(base.gather(tmp_path / f, tmp_path)) for f in ("one", "two")]
+    found = [base.content_revision(base.gather(tmp_path / f, tmp_path, a_pod())) for f in ("one", "two")]
     assert found[0] == found[1]
 
 

@@ -664,6 +664,17 @@ def metadata_without_file(root: Path) -> dict[str, Any]:
     return {}
 
 
+def a_pipe(root: Path) -> dict[str, Any]:
+    folders(root, 2)
+    os.mkfifo(root / "pipe.png")
+    return {}
+
+
+def output_inside(root: Path) -> dict[str, Any]:
+    folders(root, 2)
+    return {"source": path(root.parent)}
+
+
 def with_fields(**fields: Any) -> Callable[[Path], dict[str, Any]]:
     def write(root: Path) -> dict[str, Any]:
         folders(root, 5)
@@ -795,6 +806,8 @@ REFUSALS: list[tuple[str, Callable[[Path], dict[str, Any]], Code, str]] = [
     ("a broken MusicXML file", bad_xml, DATA, r"a\.musicxml: is not MIDI or MusicXML"),
     ("more notes than voices", too_many_notes, DATA, r"a\.mid: has 1 notes beyond the voices.*options\.voices"),
     ("a link out of the source", link_out, NO, r"cats/link\.png is a link"),
+    ("a named pipe", a_pipe, DATA, r"pipe\.png is not a plain file"),
+    ("an output inside the source", output_inside, BAD, "output lies inside source.path"),
     ("a hostile archive", hostile_zip, DATA, r"a\.zip: member '\.\./\.\./x\.png' climbs out"),
     ("gzip that is no tar", lying_gz, DATA, r"a\.tar\.gz: is not a zip or tar"),
     (

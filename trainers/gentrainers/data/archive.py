@@ -14,7 +14,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -63,12 +63,16 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def unpack(path: Path, into: Path, name: str, limits: Limits = LIMITS) -> None:
-    """Unpack an archive into a new folder. Raises JobError(BAD_DATA) that names archive, member and reason."""
+def unpack(path: Path, into: Path, name: str, limits: Limits = LIMITS, tick: Callable[[], None] = lambda: None) -> None:
+    """Unpack an archive into a new folder. Raises JobError(BAD_DATA) that names archive, member and reason.
+
+    `tick` is called for each member; it may raise to stop.
+    """
     into.mkdir(parents=True)
     meter = Meter(name, path.stat().st_size, limits)
     with _legible(name):
         for member, data in _members(path, name):
+            tick()
             _put(into / meter.admit(member), member, meter.counted(member, data))
 
 

@@ -6,7 +6,7 @@ what a value is. All is vectorised, and sketches lie on disk: a million document
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,22 @@ def shingles(tokens: Hashes, offsets: NDArray[np.int64], size: int = SHINGLE) ->
     lengths = np.diff(offsets)
     counts = np.maximum(lengths - size + 1, np.minimum(lengths, 1))
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    owner = np.repeat(np.arange(len(lengths)), counts)
-    first = np.arange(ends[-1]) - ends[owner] + offsets[owner]
-    last = offsets[1:][owner]
-    total = np.zeros(len(first), np.uint64)
+    first = np.arange(ends[-1]) + np.repeat(offsets[:-1] - ends[:-1], counts)
     padded = np.append(tokens, np.zeros(size, np.uint64))
-    for step in range(size):
-        inside = first + step < last
-        total = mix(total * _GROW + np.where(inside, padded[first + step], np.uint64(step + 1)))
-    return total, ends
+    runs = chain([padded[step : step + len(tokens)] for step in range(size)])
+    found: Hashes = runs[first]
+    for document in np.flatnonzero((lengths > 0) & (lengths < size)):
+        own = tokens[offsets[document] : offsets[document + 1]]
+        found[ends[document]] = chain([own[i : i + 1] for i in range(len(own))])[0]
+    return found, ends
+
+
+def chain(columns: Sequence[NDArray[Any]]) -> Hashes:
+    """Hash rows of equal length, given by column, to one word each."""
+    total = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        total = total * _GROW + column
+    return mix(total)
 
 
 def word_hashes(texts: list[bytes]) -> tuple[Hashes, NDArray[np.int64]]:
@@ -57,7 +64,10 @@ def word_hashes(texts: list[bytes]) -> tuple[Hashes, NDArray[np.int64]]:
     codes = np.frombuffer(joined, np.uint8)
     powers = _powers(len(codes) + 1)
     sums = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers[:-1], out=sums[1:])
+    terms = codes.astype(np.uint64)
+    terms += np.uint64(1)
+    terms *= powers[:-1]
+    np.cumsum(terms, out=sums[1:])
     inside = codes > 32
     edges = np.diff(np.concatenate([[False], inside]).astype(np.int8), append=np.int8(0))
     starts, ends = np.flatnonzero(edges[:-1] == 1), np.flatnonzero(edges == -1)
@@ -119,12 +129,12 @@ class Sketches:
         self._file.write(np.ascontiguousarray(sketches).data)
         for number, file in enumerate(self._band_files):
             first = number * self._bands
-            file.write(_fold(sketches[:, first : first + self._bands]).data)
+            file.write(chain(list(sketches.T[first : first + self._bands])).data)
 
     def clusters(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give each of `rows` the position, in `rows`, of the first row of its cluster."""
+        """Give each of `rows` the position, in `rows`, of the first row of its cluster. Nothing can be added after."""
         for file in (self._file, *self._band_files):
-            file.flush()
+            file.close()
         union = Union(len(rows))
         for pairs in self._hamming(rows) if self.method == "hamming" else self._minhash(rows):
             union.join(pairs)
@@ -145,13 +155,6 @@ class Sketches:
     def _hamming(self, rows: NDArray[np.int64]) -> Iterator[Pairs]:
         hashes = np.fromfile(self._path, np.uint64)[rows]
         yield from close_hashes(hashes, int((1 - self.threshold) * 64 + 1e-9))
-
-
-def _fold(columns: NDArray[np.uint32]) -> Hashes:
-    total = np.zeros(len(columns), np.uint64)
-    for column in columns.T:
-        total = mix(total * _GROW + column)
-    return total
 
 
 def same_values(values: Hashes) -> Iterator[Pairs]:

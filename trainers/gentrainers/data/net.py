@@ -54,6 +54,7 @@ class Policy:
     timeout: float = TIMEOUT
     pause: float = 1.0  # seconds before the second try, doubled for each further one
     resolve: Resolve = lookup
+    tick: Callable[[int], None] = lambda done: None  # called with the bytes so far; may raise to stop
 
 
 class Interrupted(Exception):
@@ -156,6 +157,7 @@ def _copy(answer: http.client.HTTPResponse, out: IO[bytes], target: "Target", po
         if out.tell() + len(chunk) > policy.max_bytes:
             raise JobError(Code.BAD_DATA, f"{shown(target.url)} is larger than {policy.max_bytes} bytes")
         out.write(chunk)
+        policy.tick(out.tell())
     if answer.length:  # http.client ends a short body silently when it is read in pieces
         raise Interrupted("the transfer broke off")
 

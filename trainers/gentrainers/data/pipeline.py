@@ -6,7 +6,7 @@ disk from `collect` on; only numbers about them are in memory. Must not know any
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,9 +41,9 @@ class Prepared:
     rows: dict[str, Indices]
     findings: Findings
 
-    def reader(self, format_: Format[Any], split: str) -> Reader[Any]:
+    def reader(self, format_: Format[Any], split: str, tick: Callable[[], None]) -> Reader[Any]:
         """Open one split."""
-        return self.spool.reader(self.table, self.rows[split], format_.load)
+        return self.spool.reader(self.table, self.rows[split], format_.load, tick)
 
 
 class Collector:

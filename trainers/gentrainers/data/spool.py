@@ -22,6 +22,7 @@ from gentrainers.data.sample import Sample
 
 V = TypeVar("V")
 DIGEST = 32
+TICK = 1000
 Indices = NDArray[np.int64]
 
 
@@ -37,6 +38,8 @@ class Table:
     label_names: list[str]
     facts: dict[str, NDArray[np.float64]]
     marks: NDArray[np.uint8]  # what the stages noted, such as a PII finding
+    spans: NDArray[np.int64]  # [n, 3]: where the value starts, its bytes, and those of what is beside it
+    captioned: bool  # whether any sample has a caption
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -54,6 +57,7 @@ class Spool:
         self._parts, self._ties, self._labels, self._marks = array("I"), array("Q"), array("q"), bytearray()
         self._facts: dict[str, array[float]] = {}
         self._names: dict[str, int] = {}
+        self._captioned = False
         self._end = 0
 
     def __len__(self) -> int:
@@ -74,6 +78,7 @@ class Spool:
         self._groups += sample.group or digest
         self._parts.append(sample.part)
         self._ties.append(tie)
+        self._captioned |= sample.caption is not None
         self._labels.append(self._label(sample.label))
         self._marks.append(mark)
         for name, number in sample.facts.items():
@@ -83,8 +88,8 @@ class Spool:
         return -1 if label is None else self._names.setdefault(label, len(self._names))
 
     def table(self) -> Table:
-        """Return the columns. Labels are numbered in sorted order, whatever the order of arrival."""
-        self._file.flush()
+        """Return the columns; nothing can be added after. Labels are numbered in sorted order."""
+        self._file.close()
         names = sorted(self._names)
         rank = np.array([names.index(n) for n in self._names] or [0], np.int64)
         labels = np.array(self._labels, np.int64)
@@ -97,12 +102,15 @@ class Spool:
             label_names=names,
             facts={name: np.array(column) for name, column in self._facts.items()},
             marks=np.frombuffer(self._marks, np.uint8),
+            spans=np.stack([np.array(c, np.int64) for c in (self._starts, self._sizes, self._sides)], axis=1),
+            captioned=self._captioned,
         )
 
-    def reader(self, table: Table, rows: Indices, load: Callable[[bytes], V]) -> "Reader[V]":
-        """Return a view of some rows, in the order given."""
-        spans = np.stack([np.array(c, np.int64) for c in (self._starts, self._sizes, self._sides)], axis=1)
-        return Reader(self._path, table, spans, rows, load)
+    def reader(
+        self, table: Table, rows: Indices, load: Callable[[bytes], V], tick: Callable[[], None] = lambda: None
+    ) -> "Reader[V]":
+        """Return a view of some rows, in the order given. `tick` is called for every thousandth value that is read."""
+        return Reader(self._path, table, rows, load, tick)
 
 
 @dataclass(frozen=True)
@@ -118,10 +126,10 @@ class Reader(Generic[V]):
     """Some rows of a spool, read from disk as they are asked for."""
 
     def __init__(
-        self, path: Path, table: Table, spans: NDArray[np.int64], rows: Indices, load: Callable[[bytes], V]
+        self, path: Path, table: Table, rows: Indices, load: Callable[[bytes], V], tick: Callable[[], None]
     ) -> None:
         self.table, self.rows = table, rows
-        self._spans, self._load, self._path = spans, load, path
+        self._load, self._tick, self._read = load, tick, 0
         self._descriptor = os.open(path, os.O_RDONLY)
 
     def __len__(self) -> int:
@@ -136,6 +144,9 @@ class Reader(Generic[V]):
     def value(self, index: int) -> V:
         """Read one value."""
         start, size, _ = self._span(index)
+        self._read += 1
+        if self._read % TICK == 0:
+            self._tick()
         return self._load(os.pread(self._descriptor, size, start))
 
     def side(self, index: int) -> Side:
@@ -147,10 +158,6 @@ class Reader(Generic[V]):
         """Read all sides in order."""
         return (self.side(i) for i in range(len(self)))
 
-    def only(self, rows: Indices) -> "Reader[V]":
-        """Return a view of other rows of the same spool."""
-        return Reader(self._path, self.table, self._spans, rows, self._load)
-
     def labels(self) -> NDArray[np.int64]:
         """Return the class of each row, -1 for none."""
         found: NDArray[np.int64] = self.table.labels[self.rows]
@@ -158,7 +165,7 @@ class Reader(Generic[V]):
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the size of each dumped value in bytes."""
-        found: NDArray[np.int64] = self._spans[self.rows, 1]
+        found: NDArray[np.int64] = self.table.spans[self.rows, 1]
         return found
 
     def follows(self, index: int) -> bool:
@@ -170,7 +177,7 @@ class Reader(Generic[V]):
         return same and int(self.table.parts[there]) == int(self.table.parts[here]) + 1
 
     def _span(self, index: int) -> Sequence[int]:
-        found: list[int] = self._spans[self.rows[index]].tolist()
+        found: list[int] = self.table.spans[self.rows[index]].tolist()
         return found
 
 

@@ -6,7 +6,7 @@ times, no paths, no names of machines, no compressor. Must not know any format o
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,10 @@ def write(
     fetched: Fetched,
     prepared: Prepared,
     judged: Sequence[CheckReport],
+    tick: Callable[[], None],
 ) -> None:
     """Write all files of the artifact below `folder`, and complete its body."""
-    readers = {name: prepared.reader(format_, name) for name in splits.NAMES}
+    readers = {name: prepared.reader(format_, name, tick) for name in splits.NAMES}
     _merge(body, format_.write(folder, readers))
     _merge(body, fetched.body)
     for name, reader in readers.items():
@@ -92,13 +93,9 @@ def _write_keys(folder: Path, reader: Reader[Any]) -> None:
 
 def _write_captions(folder: Path, reader: Reader[Any]) -> None:
     """Write captions as one JSON list, where any sample has one."""
-    captions = [side.caption for side in reader.sides()] if _captioned(reader) else []
+    captions = [side.caption for side in reader.sides()] if reader.table.captioned else []
     if captions:
         (folder / "captions.json").write_bytes(canonical([c or "" for c in captions]))
-
-
-def _captioned(reader: Reader[Any]) -> bool:
-    return any(side.caption is not None for side in reader.sides())
 
 
 def _reference(folder: Path, format_: Format[Any], train: Reader[Any]) -> dict[str, Any]:

@@ -48,11 +48,14 @@ def _written(
     prepared: Prepared,
     judged: list[CheckReport],
 ) -> Report:
-    pod.give_way()
-    pod.progress(Progress(stage="writing", step=0, total=prepared.findings.kept))
+    def tick() -> None:
+        pod.give_way()
+        pod.progress(Progress(stage="writing", total=prepared.findings.kept))
+
+    tick()
     body = body_of(task, fetched, prepared)
     with artifact.writing(task.output, "dataset", body) as folder:
-        write(folder, body, task, format_, fetched, prepared, judged)
+        write(folder, body, task, format_, fetched, prepared, judged, tick)
         size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     done = prepared.findings.kept
     pod.progress(Progress(stage="writing", step=done, total=done))

@@ -9,7 +9,7 @@ from pathlib import Path
 from gencontract.codes import Code
 from gencontract.report import Progress
 from gencontract.task import PrepareTask
-from gentrainers.data.formats.music import Music
+from gentrainers.data.formats.music import Music, parse_file
 from gentrainers.data.sample import Reject, Sample
 from gentrainers.data.sources.base import Fetched
 from gentrainers.errors import JobError
@@ -34,10 +34,11 @@ def samples(music: Music, count: int | None, pod: Pod) -> Iterator[Sample]:
     names = sorted(set(corpus.chorales.Iterator(returnType="filename")))
     given = 0
     for number, name in enumerate(names):
+        pod.give_way()
         pod.progress(Progress(stage="parsing chorales", step=number, total=len(names)))
-        score = corpus.parse(name)
         if given == count:
             return
+        score = parse_file(Path(str(corpus.getWork(name))))
         if len(score.parts) != VOICES:
             continue
         try:

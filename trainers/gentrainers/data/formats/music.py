@@ -75,7 +75,7 @@ class Music(Format[Tokens]):
         if blob.name.endswith(".mxl"):
             archive.measure(blob.path, blob.name)  # a zip file: refuse bombs before music21 opens it
         try:
-            score = _parse(blob.path)
+            score = parse_file(blob.path)
         except Exception as error:  # music21 raises whatever a damaged file made it stumble over
             raise Reject(blob.name, f"is not MIDI or MusicXML that can be read ({type(error).__name__})") from None
         yield self.sample(score, blob.name)
@@ -139,7 +139,8 @@ class Music(Format[Tokens]):
         return Shown(picture=np.concatenate(rolls)) if rolls else Shown()
 
 
-def _parse(path: Path) -> Any:
+def parse_file(path: Path) -> Any:
+    """Parse a file with music21 into a score. Raises whatever music21 raises."""
     from music21 import converter
 
     # No pickle cache: a stored pickle in a shared folder would be code that someone else wrote.

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from gencontract.codes import Code
+from gencontract.report import Progress
 from gencontract.task import Source
 from gentrainers import artifact
 from gentrainers.data import archive
 from gentrainers.data.sample import Blob, Sample
 from gentrainers.errors import JobError
+from gentrainers.pod import Pod
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def need(source: Source, field_name: str) -> Any:
     return value
 
 
-def gather(root: Path, scratch: Path) -> tuple[Blob, ...]:
+def gather(root: Path, scratch: Path, pod: Pod) -> tuple[Blob, ...]:
     """List all files below a folder (or the one file) in order of their names, archives unpacked below `scratch`.
 
     Hidden files are left out. A link is followed only where it stays inside. Raises JobError for a link that leaves,
@@ -49,9 +51,10 @@ def gather(root: Path, scratch: Path) -> tuple[Blob, ...]:
     for number, path in enumerate(files):
         name = path.relative_to(base).as_posix()
         _check(path, base, name)
-        found += (
-            _unpacked(path, name, scratch / f"archive-{number}") if archive.is_archive(name) else [Blob(name, path)]
-        )
+        if archive.is_archive(name):
+            found += _unpacked(path, name, scratch / f"archive-{number}", pod)
+        else:
+            found.append(Blob(name, path))
     return tuple(sorted(found, key=lambda b: b.name))
 
 
@@ -73,8 +76,12 @@ def _check(path: Path, base: Path, name: str) -> None:
         raise JobError(Code.FORBIDDEN, f"{name} cannot be read; check its owner and mode")
 
 
-def _unpacked(path: Path, name: str, into: Path) -> list[Blob]:
-    archive.unpack(path, into, name)
+def _unpacked(path: Path, name: str, into: Path, pod: Pod) -> list[Blob]:
+    def tick() -> None:
+        pod.give_way()
+        pod.progress(Progress(stage="unpacking"))
+
+    archive.unpack(path, into, name, tick=tick)
     stem = name[: -max((len(s) for s in archive.SUFFIXES if name.lower().endswith(s)), default=0)]
     inside = [p for p in sorted(into.rglob("*")) if p.is_file() and not p.name.startswith(".")]
     return [Blob(f"{stem}/{p.relative_to(into).as_posix()}", p) for p in inside]

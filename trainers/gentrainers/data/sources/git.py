@@ -32,7 +32,7 @@ def fetch(task: PrepareTask, scratch: Path, pod: Pod) -> Fetched:
     _git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD", uri=uri)
     commit = _git(folder, "rev-parse", "HEAD", uri=uri).strip()
     root = _below(folder, task.source.path or "")
-    return Fetched(commit, license_of(task.source), gather(root, scratch), about={"kind": "git"})
+    return Fetched(commit, license_of(task.source), gather(root, scratch, pod), about={"kind": "git"})
 
 
 def _judge(uri: str) -> None:

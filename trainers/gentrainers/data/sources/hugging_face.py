@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,21 @@ def fetch(task: PrepareTask, scratch: Path, pod: Pod) -> Fetched:
     except ModuleNotFoundError:
         hint = "this image has no package `datasets`; install it, or download the files and use source.kind path"
         raise JobError(Code.UNSUPPORTED, f"source.kind huggingFace: {hint}") from None
-    return take(datasets.load_dataset, task, name)
+    return take(datasets.load_dataset, task, name, _commit(name, task.source.revision or "main"))
 
 
-def take(load: Any, task: PrepareTask, name: str) -> Fetched:
+def _commit(name: str, revision: str) -> str:
+    """Return the commit that a branch or tag stands for now, so that what is recorded does not move."""
+    hub: Any = import_module("huggingface_hub")  # what `datasets` itself stands on
+    try:
+        return str(hub.HfApi().dataset_info(name, revision=revision).sha or revision)
+    except Exception as error:
+        raise JobError(Code.SOURCE_UNAVAILABLE, f"source.name {name} at {revision}: {_first(error)}") from None
+
+
+def take(load: Any, task: PrepareTask, name: str, revision: str) -> Fetched:
     """Open a dataset by the library's load function and describe it. Its code is never run: no remote scripts."""
     split = task.source.split or "train"
-    revision = task.source.revision or "main"
     try:
         found = load(name, split=split, revision=revision, streaming=True, trust_remote_code=False)
     except (FileNotFoundError, ValueError) as error:

@@ -37,7 +37,7 @@ def copy(filesystem: Any, uri: str, task: PrepareTask, scratch: Path, pod: Pod) 
         if error.errno is not None and error.filename:
             raise  # our own disk
         raise JobError(Code.SOURCE_UNAVAILABLE, f"source.uri {uri} did not answer: {error}") from None
-    blobs = gather(folder, scratch)
+    blobs = gather(folder, scratch, pod)
     return Fetched(content_revision(blobs), license_of(task.source), blobs, about={"kind": "s3"})
 
 
