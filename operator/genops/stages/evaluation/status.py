@@ -208,13 +208,15 @@ def identity(obj: Resource[Spec], digests: Manifest) -> Manifest:
 
 
 def current(obj: Resource[Spec], seen: Seen) -> Manifest | None:
-    """Find the Job: the one for what was fixed, or for what is there now where nothing is written yet."""
-    known = obj.status.get("inputs") or {}
-    for digests in (known, read_inputs(obj, seen).digests):
-        found = seen.child(JOB, child_name(obj.name, ROLE, [obj.uid, identity(obj, digests)]))
-        if found:
-            return found
-    return None
+    """Find the Job: the one there is, once the status says for what; before, the one for what is there now.
+
+    It is not looked up by its name later, since a newer operator may name it otherwise, and leaves it alone.
+    """
+    jobs = [j for j in seen.children.get(JOB, ()) if "deletionTimestamp" not in j["metadata"]]
+    if obj.status.get("inputs") and jobs:
+        return jobs[0]
+    inputs = read_inputs(obj, seen).digests
+    return seen.child(JOB, child_name(obj.name, ROLE, [obj.uid, identity(obj, inputs)]))
 
 
 def measured(obj: Resource[Spec]) -> bool:
