@@ -1,4 +1,4 @@
-"""The command line: `genops run | plan | generate | local`. Each command is one module: `configure` and `main`.
+"""The command line: `genops run | plan | generate | local | demo`. Each command is one module: `configure` and `main`.
 
 Modules are imported when their command is called, so that each needs only its own extra installed.
 """
@@ -13,8 +13,9 @@ COMMANDS = {
     "plan": ("genops.shell.planning", "print what the operator would create for a file"),
     "generate": ("genops.generate.cli", "write CRDs and reference pages out of the types"),
     "local": ("genops.local.cli", "a real Kubernetes control plane on this machine"),
+    "demo": ("genops.demo.cli", "from an idea to a served, measured model"),
 }
-EXTRAS = {"run": "operator", "plan": "operator", "generate": "operator", "local": "local"}
+EXTRAS = {"run": "operator", "plan": "operator", "generate": "operator", "local": "local", "demo": "local"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

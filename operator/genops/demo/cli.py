@@ -1,0 +1,169 @@
+"""`genops demo`: bring up what is missing, apply the samples, watch, generate, and say how to go on."""
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from genops.demo.sampling import generate, request, save_grid
+from genops.demo.watching import DemoError, follow
+from genops.local import operating, programs
+from genops.local.cluster import LocalCluster
+from genops.local.errors import LocalError
+from genops.local.progress import for_stream
+from genops.local.state import Options
+
+ROOT = Path(__file__).resolve().parents[3]
+SAMPLES = ROOT / "manifests/samples/digits"
+SERVER_ENV = ROOT / ".genops/venv-server"
+MODEL = "generator"
+COUNT = 40
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = "Take a real data set through all the steps, ending with pictures from a served model."
+    parser.add_argument("--context", help="use this context of your kubeconfig, where the operator is installed")
+    parser.add_argument("--namespace", default="default")
+    parser.add_argument("--dir", default=Path(".genops/local"), type=Path, help="folder of the local cluster")
+    parser.add_argument("--manifests", default=SAMPLES, type=Path, help="folder or file with the objects to apply")
+    parser.add_argument("--output", default=Path(".genops/demo/samples.png"), type=Path, help="picture to write")
+    parser.add_argument("--timeout", default=1200.0, type=float, help="seconds to wait for the whole chain")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the demo; exit code 1 with one clear message when a step does not get where it should."""
+    console = Console()
+    try:
+        return Demo(args, console).run()
+    except (DemoError, LocalError) as error:
+        console.print(f"[red]genops demo:[/] {error}", highlight=False)
+        return 1
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, args: argparse.Namespace, console: Console) -> None:
+        self.args, self.console = args, console
+        self.kubeconfig: str | None = None
+
+    def run(self) -> int:
+        """Do every step, in order."""
+        if not self.args.context:
+            self._local()
+        names = self._apply()
+        seconds = follow(self._json, names, self.args.timeout, self.console)
+        self.console.print(f"\nFrom idea to serving in [bold]{seconds:.0f} s[/]", highlight=False)
+        evaluation = self._named(names, "GenEvaluation")
+        deployment = self._named(names, "GenDeployment")
+        self._show_metrics(evaluation)
+        self._show_engines(deployment)
+        with self._endpoint(deployment) as url:
+            started = time.monotonic()
+            pixels, shape = generate(url, MODEL, COUNT)
+            spent = time.monotonic() - started
+            save_grid(self.args.output, pixels, shape)
+        self.console.print(
+            f"\n{COUNT} pictures from Triton in {spent:.2f} s: [bold]{self.args.output}[/]", highlight=False
+        )
+        self._say_how_to_go_on(deployment)
+        return 0
+
+    def _local(self) -> None:
+        if not (SERVER_ENV / "bin/python").exists():
+            raise DemoError(f"The serving environment is missing at {SERVER_ENV}; run: make server-env")
+        progress = for_stream()
+        options = Options(cpus=4, images={"genops-server": str(SERVER_ENV)})
+        cluster = LocalCluster(self.args.dir, options, progress).up()
+        operating.up(cluster, progress)
+        self.kubeconfig = cluster.kubeconfig
+
+    def _apply(self) -> list[tuple[str, str]]:
+        path = self.args.manifests
+        files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        documents = [d for f in files for d in yaml.safe_load_all(f.read_text()) if d]
+        if not documents:
+            raise DemoError(f"{path} holds no manifests; name a folder or a file with --manifests")
+        self.console.print(f"kubectl apply -f {path}", highlight=False)
+        self._kubectl("apply", "-f", str(path))
+        return [(d["kind"], d["metadata"]["name"]) for d in documents]
+
+    def _named(self, names: list[tuple[str, str]], kind: str) -> dict[str, Any]:
+        found = next((name for k, name in names if k == kind), None)
+        if found is None:
+            raise DemoError(f"The manifests hold no {kind}, which the demo ends with")
+        return self._json("get", kind, found)
+
+    def _show_metrics(self, evaluation: dict[str, Any]) -> None:
+        status = evaluation["status"]
+        table = Table(title=f"Verdict: {status['verdict']}", title_justify="left")
+        for name in ("Metric", "Value", "Interval", "Samples", "Passed"):
+            table.add_column(name)
+        for m in status.get("metrics", ()):
+            interval = f"{m['low']} to {m['high']}" if "low" in m else ""
+            passed = {True: "yes", False: "no"}.get(m.get("passed"), "")
+            table.add_row(m["name"], m.get("value", ""), interval, str(m.get("samples", "")), passed)
+        self.console.print(table)
+
+    def _show_engines(self, deployment: dict[str, Any]) -> None:
+        table = Table(title="Engines", title_justify="left")
+        for name in ("Runtime", "p50 ms", "p95 ms", "Samples/s", "Largest error", ""):
+            table.add_column(name)
+        for e in deployment["status"].get("engines", ()):
+            numbers = [str(e.get(k, "")) for k in ("p50Ms", "p95Ms", "throughput", "maxAbsError")]
+            table.add_row(e["target"], *numbers, "chosen" if e.get("chosen") else str(e.get("reason", ""))[:60])
+        self.console.print(table)
+
+    @contextmanager
+    def _endpoint(self, deployment: dict[str, Any]) -> Iterator[str]:
+        """Give an address of the service that this machine reaches: the local cluster's own, else a port-forward."""
+        service = str(deployment["status"]["url"]).removeprefix("http://").split(".", 1)[0]
+        if self.kubeconfig:
+            address = self._json("get", "service", service)["spec"]["clusterIP"]
+            yield f"http://{address}:8000"
+            return
+        command = [*self._command(), "port-forward", f"service/{service}", ":8000"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+            try:
+                assert forward.stdout is not None
+                line = forward.stdout.readline()
+                port = line.split("127.0.0.1:", 1)[-1].split(" ", 1)[0]
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                forward.terminate()
+
+    def _say_how_to_go_on(self, deployment: dict[str, Any]) -> None:
+        name, local = deployment["metadata"]["name"], self.kubeconfig is not None
+        lines = []
+        if local:
+            lines.append(f"export KUBECONFIG={self.kubeconfig}")
+        lines += ["kubectl get gds,gtj,gev,gdp", f"kubectl describe gdp {name}"]
+        with self._endpoint(deployment) as url:
+            lines.append(f"curl -s {url}/v2/models/{MODEL}/infer -d '{json.dumps(request(1, 7))}'")
+        if local:
+            lines.append("genops local down")
+        self.console.print("\nGo on with:")
+        for line in lines:
+            self.console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+
+    def _command(self) -> list[str]:
+        where = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else ["--context", self.args.context]
+        return [programs.kubectl(), *where, "--namespace", self.args.namespace]
+
+    def _kubectl(self, *args: str) -> str:
+        done = subprocess.run([*self._command(), *args], capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise DemoError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _json(self, *args: str) -> dict[str, Any]:
+        return dict(json.loads(self._kubectl(*args, "-o", "json")))
