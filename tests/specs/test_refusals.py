@@ -5,7 +5,7 @@ import wrong_inputs as table
 from pydantic import ValidationError
 
 from gencontract.wire import explain
-from genops.core.schema import check_change
+from genops.core.schema import check_change, walk
 from genops.generate.crds import DEFINITIONS
 
 SPECS = {d.kind: d.spec for d in DEFINITIONS}
@@ -38,3 +38,18 @@ def test_an_allowed_change_is_taken(sample: str, change: dict[str, object]) -> N
 def test_there_are_enough_rows_and_none_twice() -> None:
     assert len(table.ROWS) >= 60
     assert len({str(r) for r in table.ROWS}) == len(table.ROWS)
+
+
+def test_every_rule_is_broken_by_some_row() -> None:
+    said = "; ".join(refusal(row) for row in NEW)
+    rules = {r.message for d in DEFINITIONS for model in walk(d.spec) for r in getattr(model, "rules", ())}
+    assert sorted(message for message in rules if message not in said) == []
+
+
+def refusal(row: table.Row) -> str:
+    document = row.document()
+    try:
+        SPECS[document["kind"]].model_validate(document["spec"])
+    except ValidationError as error:
+        return explain(error)
+    return ""

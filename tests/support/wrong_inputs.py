@@ -71,6 +71,12 @@ def changed(says: str, sample: str, names: str, *drop: str, set: Mapping[str, An
 
 
 DATASETS = (
+    row(
+        "columns of music",
+        "dataset/pvc",
+        "schema must be left out",
+        set={"spec.schema": {"columns": [{"name": "a", "type": "string"}]}},
+    ),
     row("no spec", "dataset/minimal", "spec", "spec", server_only=True),
     row("no source", "dataset/minimal", "source", "spec.source"),
     row("a source of no kind", "dataset/minimal", "exactly one of builtin, http", "spec.source.builtin"),
@@ -202,6 +208,19 @@ DATASETS = (
 )
 
 PODS = (
+    row("a limit on what is none", "training/full", "limits", set={"spec.resources.limits": {"a b": "1"}}),
+    row(
+        "a toleration of nothing",
+        "training/full",
+        "key is required",
+        set={"spec.template.tolerations": [{"operator": "Equal"}]},
+    ),
+    row(
+        "a toleration that ends without its effect",
+        "training/full",
+        "tolerationSeconds",
+        set={"spec.template.tolerations[0].tolerationSeconds": 5},
+    ),
     row("a negative number of cores", "training/full", "cpu", set={"spec.resources.requests": {"cpu": -1}}),
     row("a dial beyond all numbers", "training/full", "steps", set={"spec.hyperparameters.steps": 2**60}),
     row("a quantity that is none", "training/full", "memory", set={"spec.resources.requests": {"memory": "much"}}),
@@ -254,6 +273,13 @@ PODS = (
 )
 
 TRAININGS = (
+    row("steps without a range", "training/search", "step needs min", set={"spec.search.parameters[2].step": 1}),
+    row(
+        "whole numbers without a range",
+        "training/search",
+        "integer needs min",
+        set={"spec.search.parameters[2].integer": True},
+    ),
     row("no data", "training/minimal", "exactly one of datasetRef, datasetUri", "spec.datasetRef"),
     row(
         "data of two kinds",
@@ -543,6 +569,36 @@ DEPLOYMENTS = (
 )
 
 MODELS = (
+    row("copies of tables", "model/sensors", "success: metric bits", set={"spec.success[0].metric": "longestCopy"}),
+    row(
+        "captions of tables",
+        "model/sensors",
+        "evaluation: metric bits",
+        set={"spec.evaluation.template": {"spec": {"metrics": [{"name": "clip"}]}}},
+    ),
+    row("pictures of text", "model/stories", "success: metric clip", set={"spec.success[1].metric": "clip"}),
+    row(
+        "neighbours of text",
+        "model/stories",
+        "evaluation: metric clip",
+        set={"spec.evaluation": {"template": {"spec": {"metrics": [{"name": "nearestRatio"}]}}}},
+    ),
+    row(
+        "copies of pictures",
+        "model/digits",
+        "evaluation: metric longestCopy",
+        set={"spec.evaluation.template.spec.metrics[0].name": "longestCopy"},
+    ),
+    row(
+        "bytes of music", "model/chorales", "success: metric bitsPerByte", set={"spec.success[1].metric": "bitsPerByte"}
+    ),
+    row("an image model of text", "model/stories", "family", set={"spec.training.template.spec.family": "flow"}),
+    row(
+        "a primary metric and a primary goal",
+        "model/digits",
+        "no metric may be primary",
+        set={"spec.evaluation.template.spec.metrics[0].primary": True},
+    ),
     row("no intent", "model/minimal", "intent", "spec.intent"),
     row("no use case", "model/minimal", "useCase", "spec.intent.useCase"),
     row("no acceptance test", "model/minimal", "success", "spec.success"),
