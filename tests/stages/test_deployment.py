@@ -546,6 +546,17 @@ def test_a_version_that_is_not_ready_in_time_goes_back() -> None:
     plan = ROLLING.with_server(OTHER, 0, Progressing="ProgressDeadlineExceeded").plan()
     assert running(plan) == {ENGINE}
     assert condition(plan, "RolledBack").status == "True"
+    assert plan.status["lastFailure"]["reason"] == "ProgressDeadlineExceeded"
+
+
+def test_another_engine_of_the_same_weights_goes_back_to_the_one_before() -> None:
+    rolling = SERVED.given(optimize={"targets": ["onnx"], "precision": "fp16"}).built(NEWER)
+    assert (selected(rolling.plan()), running(rolling.plan())) == (ENGINE, {ENGINE, OTHER})
+    back = replace(rolling.crashed(Code.OUT_OF_TOLERANCE, "off by 0.1", OTHER).told(), pods=())
+    assert running(back.plan()) == {ENGINE}
+    assert back.plan().status["phase"] == "Degraded"
+    mended = back.given(optimize=SPEC["optimize"]).plan()
+    assert (mended.status["phase"], running(mended)) == ("Serving", {ENGINE})
 
 
 def test_a_next_version_after_one_that_went_back_is_tried() -> None:

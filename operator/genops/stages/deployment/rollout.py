@@ -70,6 +70,11 @@ class Server:
         return self.overdue or (self.failure is not None and not self.failure.retryable)
 
     @property
+    def failed(self) -> Failure | None:
+        """What went wrong with it last, where something did."""
+        return self.failure or (Failure(self.reason, self.says) if self.overdue else None)
+
+    @property
     def reason(self) -> str:
         """Why it is not ready, in one word."""
         if self.failure:

@@ -37,7 +37,6 @@ class Facts:
     engine: Engine
     rollout: Rollout
     quarantined: tuple[str, ...]
-    targets: tuple[str, ...]
     watches: bool
     url: str
     selector: str
@@ -68,7 +67,8 @@ class Facts:
     @property
     def rolled_back(self) -> bool:
         """Say whether the model that the spec names was rolled back."""
-        return self.inputs.model.digest in self.quarantined and not self.problem
+        waits = self.rollout.routed != self.engine.id and not self.problem
+        return waits and self.inputs.model.digest in self.quarantined
 
     @property
     def building(self) -> bool:
@@ -98,9 +98,9 @@ class Facts:
     @property
     def failure(self) -> Failure | None:
         """What went wrong last, be it now or before."""
-        back = self.rollout.gone_back
-        last = self.known.get("lastFailure")
-        return self.engine.failure or (back and back.failure) or (self.server and self.server.failure) or _read(last)
+        servers = [s.failed for s in (self.rollout.gone_back, self.server) if s and s.failed]
+        found = [self.engine.failure, *servers, _read(self.known.get("lastFailure"))]
+        return next((f for f in found if f), None)
 
     @property
     def wake_after(self) -> float | None:
@@ -128,7 +128,6 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         engine=engine,
         rollout=rollout,
         quarantined=banned,
-        targets=tuple(obj.spec.optimize.targets) if obj.spec.optimize else ("torch",),
         watches=bool(obj.spec.drift),
         url=f"http://{service_name(obj)}.{obj.namespace}.svc:{layout.PORT_HTTP}",
         selector=",".join(f"{k}={v}" for k, v in sorted(pods_of(obj).items())),
