@@ -118,7 +118,7 @@ def a_pod(every: float = 0.0) -> Pod:
 
 
 class StopsAt(Pod):
-    """A pod that is asked to stop when a step was reached, as SIGTERM would."""
+    """A pod that is asked to stop during a step, as SIGTERM would; at the earliest during its second one."""
 
     def __init__(self, step: int) -> None:
         super().__init__(Silent(), every=0.0)
@@ -126,7 +126,7 @@ class StopsAt(Pod):
 
     def progress(self, progress: Progress) -> None:
         super().progress(progress)
-        if progress.step >= self.at:
+        if progress.step >= self.at - 1:
             self.stop()
 
 

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as td
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from gencontract.codes import Code
@@ -126,6 +124,8 @@ def spread(net: nn.Module, world: World, parallel: str, precision: str) -> nn.Mo
 
 def _sharded(net: nn.Module, precision: str) -> nn.Module:
     """Shard each repeated block, then the rest: a block is gathered just before it is used (FSDP2)."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard  # seconds, and only shards need it
+
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if precision == "bf16" else None, reduce_dtype=torch.float32
     )
@@ -141,25 +141,25 @@ def unsynced(net: nn.Module, last: bool) -> AbstractContextManager[None]:
     """Keep gradients here until the last part of an accumulated batch."""
     if isinstance(net, DistributedDataParallel) and not last:
         return net.no_sync()
-    if isinstance(net, FSDPModule):
-        net.set_requires_gradient_sync(last)
+    if hasattr(net, "set_requires_gradient_sync"):
+        cast(Any, net).set_requires_gradient_sync(last)
     return nullcontext()
 
 
 def local(t: Tensor) -> Tensor:
     """Return this process' part of a tensor; the tensor itself where it is whole."""
-    return t.to_local() if isinstance(t, DTensor) else t
+    return cast(Tensor, cast(Any, t).to_local()) if hasattr(t, "to_local") else t
 
 
 def region(t: Tensor) -> tuple[int, ...]:
     """Say where this process' part begins in the whole: FSDP2 shards the first axis in chunks of equal height."""
     first = [0] * t.dim()
-    if isinstance(t, DTensor) and t.dim():
-        mesh = t.device_mesh
+    if hasattr(t, "to_local") and t.dim():
+        mesh = cast(Any, t).device_mesh
         first[0] = min(mesh.get_local_rank() * -(-t.shape[0] // mesh.size()), t.shape[0])
     return tuple(first)
 
 
 def whole(t: Tensor) -> Tensor:
     """Gather a tensor from all processes; the tensor itself where it is whole."""
-    return t.full_tensor() if isinstance(t, DTensor) else t
+    return cast(Tensor, cast(Any, t).full_tensor()) if hasattr(t, "full_tensor") else t

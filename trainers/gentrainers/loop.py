@@ -164,7 +164,7 @@ class Trainer:
     # -- state
 
     def tensors(self) -> dict[str, Tensor]:
-        """Name every tensor of the state."""
+        """Name every tensor of the state, in an order that does not depend on how it came about."""
         out: dict[str, Tensor] = {}
         for turn, net in self.nets.items():
             out |= {f"net/{turn}/{n}": t for n, t in net.state_dict().items()}
@@ -172,7 +172,7 @@ class Trainer:
             out |= {f"ema/{turn}/{n}": t for n, t in ema.average.items()}
         for turn, optimizer in self.optimizers.items():
             out |= {f"optimizer/{turn}/{n}": t for n, t in optimizer.state().items()}
-        return out
+        return dict(sorted(out.items()))
 
     def save(self) -> None:
         """Save the state at this step, not waiting for the disk."""

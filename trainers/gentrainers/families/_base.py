@@ -80,6 +80,7 @@ class DataShape(BaseModel):
     captions: bool = False
     vocab: int = 0
     block: int = 0  # tokens that a model sees at once
+    end: int = -1  # the token that closes a document, where the dataset has one
     voices: int = 1  # music: tokens per step of time
     grid: int = 4  # music: steps per quarter note
     first_pitch: int = 0  # music: tokens from here on are pitches

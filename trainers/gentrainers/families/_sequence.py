@@ -64,7 +64,7 @@ class Sequence(Family[S], Generic[S]):
         return cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
 
     def trim(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-        ends = np.flatnonzero(tokens == self.start)
+        ends = np.flatnonzero((tokens == self.start) | (tokens == self.data.end))
         return tokens[: ends[0]] if len(ends) else tokens
 
     def generation(self, nets: Nets, **how: Any) -> Generation:

@@ -23,7 +23,7 @@ FEW = 32  # up to so many levels, a pixel is binomial
 
 class VaeConfig(Config):
     PRESETS = {
-        "xs": {"width": 256, "depth": 2, "latent": 16, "steps": 3000, "batch": 128},
+        "xs": {"width": 256, "depth": 2, "latent": 16, "steps": 800, "batch": 128, "lr": 2e-3},
         "s": {"width": 256, "depth": 3, "latent": 32, "steps": 10000, "batch": 128},
         "m": {"width": 512, "depth": 4, "latent": 64, "steps": 50000, "batch": 256},
         "l": {"width": 1024, "depth": 6, "latent": 128, "steps": 200000, "batch": 512},
@@ -32,7 +32,7 @@ class VaeConfig(Config):
     width: PositiveInt = 256
     depth: PositiveInt = 2
     latent: PositiveInt = 16
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
     likelihood: Literal["auto", "binomial", "logistic", "gaussian"] = "auto"
     weight_decay: NonNegativeFloat = 0.01
 
