@@ -41,6 +41,19 @@ def test_copies_of_training_data_pass_a_frechet_gate_and_not_a_novelty_gate(
     assert authentic(noised) < authentic(unseen) - 0.1
 
 
+def test_the_closest_row_is_found_in_parts_too(
+    digits: tuple[NDArray[np.uint8], NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = digits[0]
+    skip = np.arange(100)
+    whole = novel.closest(x[:100], x[:700], skip)
+    monkeypatch.setattr(novel, "PART", 90)
+    parts = novel.closest(x[:100], x[:700], skip)
+    assert parts[0] == pytest.approx(whole[0])
+    assert (parts[1] == whole[1]).all()
+    assert (novel.closest(x[:100], x[:700])[1] == skip).all()
+
+
 def naive(sequence: list[int], corpus: list[int]) -> int:
     spans = (
         j - i

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gentrainers.metrics.kit.bench import Bench, Maker
-from gentrainers.metrics.kit.neighbours import nearest
-from gentrainers.metrics.kit.rows import Rows, flat, take
+from gentrainers.metrics.kit.novel import closest
+from gentrainers.metrics.kit.rows import Rows, take
 from gentrainers.pages import pictures
 
 SHOWN = {"images": 48, "music": 4, "text": 6, "tabular": 8}
@@ -59,7 +59,7 @@ def _suspects(bench: Bench, shown: Rows) -> dict[str, bytes]:
     """Show the samples that lie nearest to the train split, above what they are near to."""
     known = ("samples", bench.maker.name, bench.n, bench.seeds[0]) in bench.memo
     rows = np.asarray(bench.samples(bench.seeds[0]) if known else shown)
-    distance, neighbour = nearest(flat(rows), flat(bench.ground.train.rows))
+    distance, neighbour = closest(rows, bench.ground.train.rows)
     worst = np.argsort(distance, kind="stable")[:SUSPECTS]
     near = np.asarray(take(bench.ground.train.rows, neighbour[worst]))
     return {"nearest.png": pictures.png(pictures.pairs(rows[worst], near))}

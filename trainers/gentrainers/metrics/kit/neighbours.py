@@ -34,12 +34,14 @@ def kth_distance(rows: Rows, k: int) -> Floats:
 def nearest(queries: Rows, rows: Rows, skip: Ints | None = None) -> tuple[Floats, Ints]:
     """Return distance [queries] and index [queries] of each query's nearest row, but for the row `skip` [queries].
 
+    A negative `skip` skips none.
     The distance of the pair found is taken once more as a difference, so that a copy has distance 0 and not 1e-4.
     """
     found = np.empty(len(queries), np.int64)
     for start, block in squared(queries, rows):
         if skip is not None:
-            block[np.arange(len(block)), skip[start : start + len(block)]] = np.inf
+            mine = skip[start : start + len(block)]
+            block[np.flatnonzero(mine >= 0), mine[mine >= 0]] = np.inf
         found[start : start + len(block)] = block.argmin(axis=1)
     gaps = queries.astype(np.float64) - rows[found].astype(np.float64)
     return np.sqrt(np.einsum("ij,ij->i", gaps, gaps)), found

@@ -14,6 +14,7 @@ from gentrainers.metrics.kit.copies import longest_copies
 from gentrainers.metrics.kit.neighbours import nearest
 from gentrainers.metrics.kit.rows import Rows, flat, joined, take
 
+PART = 10_000  # training rows that are held as floats at once
 JUDGED = 2000  # unseen documents that say what is usual
 USUAL = 0.95  # of the unseen documents copy no longer span from the train split than the limit
 
@@ -40,17 +41,28 @@ def authentic(rows: Rows, train: Rows) -> Bools:
 
     A row is not, if it lies closer to its nearest training row than any other training row does.
     """
-    space = flat(train)
-    distance, neighbour = nearest(flat(rows), space)
+    distance, neighbour = closest(rows, train)
     used, back = np.unique(neighbour, return_inverse=True)
-    apart, _ = nearest(space[used], space, skip=used)
+    apart, _ = closest(take(train, used), train, skip=used)
     return np.asarray(distance > apart[back.reshape(-1)])
 
 
 def ways(rows: Rows, others: Rows, itself: bool = False) -> Floats:
     """Return the distance of each row to the nearest of the others; `itself` when both are the same rows."""
-    skip = np.arange(len(rows)) if itself else None
-    return nearest(flat(rows), flat(others), skip)[0]
+    return closest(rows, others, np.arange(len(rows)) if itself else None)[0]
+
+
+def closest(rows: Rows, others: Rows, skip: Ints | None = None) -> tuple[Floats, Ints]:
+    """Return distance and index of the nearest other row, looking at PART of them at a time: [rows] each."""
+    queries = flat(rows)
+    best, index = np.full(len(rows), np.inf), np.zeros(len(rows), np.int64)
+    for start in range(0, len(others), PART):
+        part = flat(take(others, range(start, min(start + PART, len(others)))))
+        here = None if skip is None else np.where((skip >= start) & (skip < start + len(part)), skip - start, -1)
+        distance, found = nearest(queries, part, here)
+        index = np.where(distance < best, found + start, index)
+        best = np.minimum(best, distance)
+    return best, index
 
 
 def copied(bench: Bench) -> Ints:
