@@ -18,7 +18,7 @@ SERVER = {"resources": SMALL, "template": {"env": [{"name": "PATH", "value": SER
 SPEC: dict[str, Any] = {
     "model": {"trainingJobRef": {"name": "digits"}},
     "requires": {"evaluationRef": {"name": "easy"}},
-    "optimize": {"targets": ["onnx", "torch"], "shapes": {"batchSizes": [1, 4]}, "resources": SMALL},
+    "optimize": {"targets": ["onnx"], "shapes": {"batchSizes": [1, 4]}, "resources": SMALL},
     "server": SERVER,
 }
 REQUEST = {
