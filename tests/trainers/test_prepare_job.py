@@ -869,3 +869,15 @@ def test_a_failed_run_does_not_touch_what_was_there(tmp_path: Path) -> None:
         prepare(tmp_path / "out", source, "music", options={"voices": 3})
     assert before
     assert open_dataset(str(tmp_path / "out")).digest == before.digest
+
+
+def test_a_card_shows_what_samples_say_and_runs_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "source"
+    root.mkdir()
+    evil = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>"
+    (root / "a.txt").write_text("\n".join(f"{evil} {n}" for n in range(10)))
+    prepare(tmp_path / "out", path(root), "text", options={"document": "line"})
+    page = (tmp_path / "out" / "card.html").read_text()
+    assert "<script" not in page
+    assert "onerror=alert(1)&gt;" in page
+    assert "default-src 'none'" in page
