@@ -230,3 +230,14 @@ async def _world(bench: Bench, fault: _NthWrite | None) -> Any:
     jobs = [c for c in bench.cluster.calls if c[:2] == ("create", "Job")]
     status = {k: v for k, v in bench.status().items() if k != "conditions"}
     return bench.names(CONFIG_MAP), len(bench.names(JOB)), status, len({name for _, _, name in jobs})
+
+
+async def test_a_reference_to_every_object_of_a_kind_sees_and_is_woken_by_each() -> None:
+    bench = Bench()
+    await bench.create(wants="*")
+    await bench.settle()
+    for name in ("one", "two"):
+        await bench.cluster.create(GEN_MODEL, {"metadata": {"name": name, "namespace": "default"}, "spec": {}})
+    await bench.cluster.create(GEN_MODEL, {"metadata": {"name": "three", "namespace": "elsewhere"}, "spec": {}})
+    await bench.settle()
+    assert bench.status()["found"] == 2

@@ -13,6 +13,7 @@ from genops.shell.engine import Engine
 from genops.shell.fake import FakeCluster
 from genops.shell.informing import Informing
 from genops.shell.queue import WorkQueue
+from genops.stages import STAGES
 from genops.stages.model import MODEL
 from genops.stages.model.status import APPROVE
 
@@ -231,6 +232,26 @@ def test_a_dataset_that_is_there_is_used_and_never_owned() -> None:
         await idea.say(GEN_DATASET, "shared", "Ready", phase="Ready", digest=DATA)
         assert idea.spec_of(GEN_TRAINING_JOB, "digits-1")["datasetRef"] == {"name": "shared"}
         assert idea.names(GEN_DATASET) == ["shared"]
+
+    go(story)
+
+
+def test_what_is_minted_keeps_every_rule_of_its_kind() -> None:
+    """Each child of a model with everything set is a spec that admission takes, in its first run and in a later one."""
+
+    async def story() -> None:
+        metrics = [{"name": "kid", "maxRegression": 0.1}, {"name": "latencyP95"}]
+        intent = {**SAMPLE["spec"]["intent"], "licenses": {"allow": ["CC0-1.0"]}}
+        idea = await Idea(intent=intent, evaluation={"template": {"spec": {"metrics": metrics}}}).begin()
+        await (await idea.run(1)).deployed()
+        assert idea.spec_of(GEN_DATASET, "digits-1")["licenses"] == {"allow": ["CC0-1.0"]}
+        assert {"name": "kid", "primary": False} in idea.spec_of(GEN_EVALUATION, "digits-1")["metrics"]
+        await idea.change(training={"template": {"spec": {"family": "flow", "size": "s"}}})
+        await idea.run(2, weights="sha256:" + "d" * 64)
+        assert {**metrics[0], "primary": False} in idea.spec_of(GEN_EVALUATION, "digits-2")["metrics"]
+        for stage in STAGES:
+            for made in idea.cluster.all(stage.kind):
+                stage.spec.model_validate(made["spec"])
 
     go(story)
 

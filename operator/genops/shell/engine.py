@@ -20,7 +20,7 @@ from gencontract.wire import explain
 from genops.core.conditions import Condition, merge
 from genops.core.jobs import has_ended, is_under_way
 from genops.core.kinds import CREATE_ONCE, EVENT, JOB, JOB_SET, Kind
-from genops.core.model import Config, Happening, Key, Manifest, Plan, PodSeen, Resource, Seen, Stage
+from genops.core.model import EVERY, Config, Happening, Key, Manifest, Plan, PodSeen, Resource, Seen, Stage
 from genops.core.reasons import Reason
 from genops.shell import metrics
 from genops.shell.cluster import Cluster
@@ -115,12 +115,18 @@ class Engine:
     async def _look(self, stage: Stage[Any], obj: Resource[Any]) -> Seen:
         targets = stage.refs(obj)
         self.wakeups.remember(obj.key, targets)
-        references = {key: found for key in targets if (found := self.store.get(key))}
+        references = {key: found for target in targets for key in self._named(target) if (found := self.store.get(key))}
         children = self.store.owned_by(obj.uid, stage.owns)
         seen = Seen(children, references, {}, self.present, self._config)
         jobs = stage.inspect(obj, seen, self._clock())
         pods = {name: await self._pods(obj, seen.child(JOB, name)) for name in jobs}
         return Seen(children, references, pods, self.present, self._config)
+
+    def _named(self, target: Key) -> list[Key]:
+        """Name what a reference stands for: one object, or every one of its kind in the namespace."""
+        if target.name != EVERY:
+            return [target]
+        return [key for key in self.store.keys(target.kind) if key.namespace == target.namespace]
 
     async def _pods(self, obj: Resource[Any], job: Manifest | None) -> tuple[PodSeen, ...]:
         """See the pods of a Job: as the watch told, and once the Job has ended as the cluster says itself."""

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
-from genops.core.model import Key
+from genops.core.model import EVERY, Key
 
 
 class Wakeups:
@@ -33,5 +34,8 @@ class Wakeups:
         self.remember(referrer, ())
 
     def referrers(self, target: Key) -> tuple[Key, ...]:
-        """Who refers to `target`."""
-        return tuple(self._referrers.get(target, ()))
+        """Who refers to `target`, by its name or with every object of its kind in the namespace."""
+        every = replace(target, name=EVERY)
+        return tuple(
+            {**dict.fromkeys(self._referrers.get(target, ())), **dict.fromkeys(self._referrers.get(every, ()))}
+        )

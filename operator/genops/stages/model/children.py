@@ -59,7 +59,10 @@ def dataset(obj: Resource[Spec], facts: Facts, chain: Chain) -> Manifest:
     """Build the run's GenDataset."""
     template = obj.spec.dataset.template
     assert template is not None
-    return _object(obj, chain.dataset, chain.number, _plain(template.spec), template.metadata)
+    spec = _plain(template.spec)
+    if obj.spec.intent.licenses and "licenses" not in spec:
+        spec["licenses"] = _plain(obj.spec.intent.licenses)
+    return _object(obj, chain.dataset, chain.number, spec, template.metadata)
 
 
 def training(obj: Resource[Spec], facts: Facts, chain: Chain) -> Manifest:
@@ -86,6 +89,8 @@ def evaluation(obj: Resource[Spec], facts: Facts, chain: Chain) -> Manifest:
     }
     if facts.deployment.status.get("stable"):
         spec["baseline"] = {"deploymentRef": {"name": facts.deployment.name}}
+    else:  # the first run has nothing to be compared with: what asks for no regression is measured only
+        spec["metrics"] = [{k: v for k, v in m.items() if k != "maxRegression"} for m in spec["metrics"]]
     return _object(obj, chain.evaluation, chain.number, spec, template.metadata)
 
 
