@@ -15,6 +15,8 @@ from gentrainers.serving.client import Client, difference
 
 pytestmark = pytest.mark.xdist_group("triton")
 
+WHEEL = PYTHON.parent.parent / "lib/python{}.{}/site-packages".format(*sys.version_info[:2])
+
 # A back end named `onnxruntime`, in Python: Triton takes such a file in place of a library. It stands in for the one in
 # NVIDIA's image, which the wheel lacks, and shows that the friendly model finds the bare one behind it.
 ONNXRUNTIME = """
@@ -45,8 +47,7 @@ class TritonPythonModel:
 
 def an_image(folder: Path) -> Path:
     """Lay a server out as NVIDIA's image does, with a back end `onnxruntime`; return its folder of programs."""
-    wheel = PYTHON.parent.parent / "lib/python{}.{}/site-packages".format(*sys.version_info[:2])
-    triton = wheel / "pytriton/tritonserver"
+    triton = WHEEL / "pytriton/tritonserver"
     for name in ("bin", "backends/python", "backends/onnxruntime"):
         (folder / name).mkdir(parents=True)
     for file in (triton / "backends/python").iterdir():
@@ -55,7 +56,7 @@ def an_image(folder: Path) -> Path:
     shutil.copy(stub, folder / "backends/python")
     (folder / "backends/onnxruntime/model.py").write_text(ONNXRUNTIME)
     program = folder / "bin/tritonserver"
-    libraries = wheel / "nvidia_pytriton.libs"
+    libraries = WHEEL / "nvidia_pytriton.libs"
     program.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {triton}/bin/tritonserver "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return folder / "bin"
@@ -74,8 +75,10 @@ def test_a_native_back_end_is_taken_where_the_server_has_it(tmp_path: Path) -> N
     assert difference(got, engine.generate([7, 8], {"label": np.array([1, 2])}), levels=16) == ""
 
 
-@pytest.mark.parametrize("runtime", ["torchscript", pytest.param("torch", marks=pytest.mark.slow)])
-def test_an_engine_of_torch_is_served(runtime: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["torchscript", "tvm", pytest.param("torch", marks=pytest.mark.slow)])
+def test_an_engine_is_served_by_the_python_back_end(runtime: str, tmp_path: Path) -> None:
+    if runtime == "tvm" and not list(WHEEL.glob("apache_tvm-*")):
+        pytest.skip("the server's environment has no apache-tvm")
     built = an_engine(tmp_path, targets=[runtime], fallback=False)
     with serving(built, tmp_path / "served") as served:
         served.wait_ready()

@@ -11,7 +11,7 @@ from tiny_engines import a_graph
 from gentrainers import exporters
 from gentrainers.exporters import Graph, NotBuilt, Options
 from gentrainers.exporters import _check as check
-from gentrainers.jobs.optimize import describe
+from gentrainers.exporters._subject import describe
 from gentrainers.serving.backend import engine as engines
 from gentrainers.serving.backend.engine import Engine
 

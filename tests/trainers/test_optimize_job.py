@@ -13,8 +13,9 @@ from gencontract.report import EngineReport
 from gencontract.task import Input, Tolerance
 from gentrainers.artifact import open_artifact
 from gentrainers.errors import JobError
+from gentrainers.exporters._attempt import Candidate, attempt, engine_key
+from gentrainers.exporters._subject import open_subject
 from gentrainers.jobs import optimize
-from gentrainers.jobs.optimize import Candidate
 from gentrainers.serving.backend import engine as engines
 
 
@@ -98,7 +99,7 @@ def key_of(home: Path, **fields: Any) -> str:
     from gentrainers import exporters
 
     task = a_task(home, **fields)
-    return optimize.engine_key(optimize.open_subject(task, home / "keys"), exporters.exporter("onnx"))
+    return engine_key(open_subject(task, home / "keys"), exporters.exporter("onnx"))
 
 
 def test_out_of_tolerance_falls_back_or_ends(home: Path, subject: Input) -> None:
@@ -117,9 +118,7 @@ def test_a_runtime_that_cannot_be_built_ends_without_fallback(home: Path, subjec
 
 
 def test_a_precision_that_a_runtime_lacks_is_its_reason(home: Path, subject: Input) -> None:
-    candidate = optimize.attempt(
-        optimize.open_subject(a_task(home, model=subject, precision="int8"), home / "p"), "tvm", home / "tvm"
-    )
+    candidate = attempt(open_subject(a_task(home, model=subject, precision="int8"), home / "p"), "tvm", home / "tvm")
     assert candidate.report.reason == "tvm has fp32, not int8"
 
 

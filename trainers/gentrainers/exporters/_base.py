@@ -85,5 +85,5 @@ def code_version(exporter: Exporter) -> str:
     here = Path(__file__).parent
     runners = here.parent / "serving" / "backend" / "runners"
     own = exporter.name.replace("-", "_") + ".py"
-    sources = [here / own, *sorted(here.glob("_[!_]*.py")), runners / own]
+    sources = [here / own, here / "_graph.py", runners / own]
     return hashlib.sha256(b"\0".join(p.read_bytes() for p in sources)).hexdigest()
