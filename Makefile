@@ -52,13 +52,13 @@ demo: setup server-env ## Take a real data set from an idea to a served, measure
 	@$(RUN) genops demo
 
 bench: setup ## Measure the operator: speed, memory, API calls
-	@.venv/bin/python e2e/bench/operator.py
+	@.venv/bin/python -P e2e/bench/operator.py
 
 bench-trainers: setup ## Measure the trainers against their gates, over three seeds
-	@.venv/bin/python e2e/bench/trainers.py
+	@.venv/bin/python -P e2e/bench/trainers.py
 
 bench-gpu: ## Measure training and generation on one NVIDIA GPU
-	@python3 e2e/bench/gpu.py
+	@python3 -P e2e/bench/gpu.py
 
 clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
