@@ -29,6 +29,7 @@ from gentrainers.serving.readiness import Readiness
 
 LOAD_SECONDS = 600  # for the server to load the model; the pod's startup probe may be shorter
 LOOK_SECONDS = 0.25
+STARTING = "starting"
 
 
 @dataclass
@@ -37,7 +38,7 @@ class State:
 
     server: Server | None = None
     client: Client | None = None
-    why_not: str = "starting"
+    why_not: str = STARTING
 
     def ready(self) -> str:
         """Say why no request should come, or nothing."""
@@ -46,8 +47,11 @@ class State:
         return "" if self.client and self.client.ready() else "Triton is not ready"
 
     def live(self) -> str:
-        """Say why the pod should be started again, or nothing."""
-        return "Triton has ended" if self.server and not self.server.alive else ""
+        """Say why the pod should be started again, or nothing. Loading may take as long as it takes."""
+        if self.server and not self.server.alive:
+            return "Triton has ended"
+        loading = self.why_not == STARTING or self.client is None
+        return "" if loading or (self.client and self.client.live()) else "Triton does not answer"
 
 
 def run(task: ServeTask, pod: Pod) -> Report:
@@ -105,12 +109,20 @@ def _loaded(pod: Pod, client: Client, server: Server, laid: Laid) -> bool:
     until = time.monotonic() + LOAD_SECONDS
     while not client.ready():
         if not server.alive:
-            raise JobError(Code.BAD_DATA, f"Triton refused {laid.model} version {laid.version}: {server.why()}")
+            raise _refused(laid, server)
         if time.monotonic() > until:
             raise JobError(Code.STALLED, f"Triton did not load {laid.model} in {LOAD_SECONDS} s: {server.why()}")
         if pod.wait(LOOK_SECONDS):
             return False
     return True
+
+
+def _refused(laid: Laid, server: Server) -> JobError:
+    """Tell a port that is taken from a model that cannot be loaded."""
+    why = server.why()
+    if "in use" in why or "failed to start" in why:
+        return JobError(Code.BAD_CONFIG, f"Triton cannot listen: {why}; choose other ports")
+    return JobError(Code.BAD_DATA, f"Triton refused {laid.model} version {laid.version}: {why}")
 
 
 def check_first(client: Client, laid: Laid) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 Array = NDArray[Any]
+HEALTH_SECONDS = 3  # a probe waits 5
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,15 @@ class Client:
     def ready(self) -> bool:
         """Say whether the server and the model would take requests."""
         try:
-            return bool(self._grpc.is_server_ready() and self._grpc.is_model_ready(self.model, self.version))
+            server = self._grpc.is_server_ready(client_timeout=HEALTH_SECONDS)
+            return bool(server and self._grpc.is_model_ready(self.model, self.version, client_timeout=HEALTH_SECONDS))
+        except InferenceServerException:
+            return False
+
+    def live(self) -> bool:
+        """Say whether the server answers at all."""
+        try:
+            return bool(self._grpc.is_server_live(client_timeout=HEALTH_SECONDS))
         except InferenceServerException:
             return False
 
