@@ -145,3 +145,25 @@ def test_two_nodes_of_which_one_is_killed_end_like_two_that_were_left_alone(runs
     assert end["attempts"] >= 2
     assert abs(loss(end) - loss(plain)) <= 1e-6
     assert end["output"]["digest"] == plain["output"]["digest"], "the weights are the same to the last bit"
+
+
+def test_a_search_keeps_the_best_of_its_trials(runs: Runs) -> None:
+    parameters = [{"name": "lr", "values": ["1e-6", "2e-3"]}]
+    search = {"metric": "loss", "algorithm": "grid", "parameters": parameters, "trials": 2, "parallel": 2}
+    runs.namespace.apply(a_run("searched", 40, search=search))
+    end = runs.phase("searched", "Succeeded")
+    assert [t["phase"] for t in end["search"]["trials"]] == ["Succeeded", "Succeeded"]
+    assert end["search"]["best"]["parameters"] == {"lr": "2e-3"}
+    assert end["output"]["digest"].startswith("sha256:")
+    assert float(end["search"]["best"]["value"]) == loss(end)
+
+
+def test_a_dataset_that_comes_late_starts_the_run(runs: Runs) -> None:
+    late = a_run("late", 5) | {"spec": {**a_run("late", 5)["spec"], "datasetRef": {"name": "later"}}}
+    runs.namespace.apply(late)
+    waiting = runs.until("late", "it waits", lambda s: s.get("phase") == "Pending")
+    resolved = next(c for c in waiting["conditions"] if c["type"] == "InputsResolved")
+    assert (resolved["status"], resolved["reason"]) == ("False", "WaitingForReference")
+    assert runs.namespace.list("jobs", "-l", ROLE) == []
+    runs.namespace.apply({**DIGITS, "metadata": {"name": "later"}})
+    runs.phase("late", "Succeeded")
