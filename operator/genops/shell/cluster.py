@@ -33,7 +33,11 @@ class Cluster(Protocol):
         """Apply the full intent by server-side apply as field manager `genops`, taking fields over."""
 
     async def apply_status(self, kind: Kind, body: Manifest) -> Manifest:
-        """Apply the status by server-side apply on the subresource. Raises `not_found` where the object has gone."""
+        """Apply the status by server-side apply on the subresource.
+
+        Raises ApiError: `not_found` where the object has gone, `conflict` where a resource version that the body
+        names is not the newest.
+        """
 
     async def patch(self, kind: Kind, namespace: str, name: str, body: Any) -> Manifest:
         """Merge a patch into an object."""

@@ -191,9 +191,12 @@ class Engine:
         conditions = merge(plan.conditions, before.get("conditions", ()), generation, self._clock())
         status = {**plan.status, "observedGeneration": generation, "conditions": conditions}
         if status != before:
-            body = {"metadata": {"name": key.name, "namespace": key.namespace, "uid": manifest["metadata"]["uid"]}}
+            # At the version that was looked at: never about a spec, or a later object of the name, that was not.
+            meta = {k: manifest["metadata"][k] for k in ("name", "namespace", "resourceVersion")}
             try:
-                self.store.put(key.kind, await self.cluster.apply_status(key.kind, {**body, "status": status}))
+                self.store.put(
+                    key.kind, await self.cluster.apply_status(key.kind, {"metadata": meta, "status": status})
+                )
             except ApiError as error:
                 if not error.not_found:
                     raise

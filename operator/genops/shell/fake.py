@@ -91,9 +91,9 @@ class FakeCluster:
         key = _key(kind, body)
         with _Call(self, "apply", kind, key.name):
             known = self._need(key)
-            uid = body["metadata"].get("uid", known["metadata"]["uid"])
-            if uid != known["metadata"]["uid"]:
-                raise ApiError(409, "Conflict", f'{kind.plural} "{key.name}": the uid differs')
+            asked = body["metadata"].get("resourceVersion", known["metadata"]["resourceVersion"])
+            if asked != known["metadata"]["resourceVersion"]:
+                raise ApiError(409, "Conflict", f'{kind.plural} "{key.name}": the object has been modified')
             status = _applied(known.get("status") or {}, body["status"], self._applied.get((key, "status")))
             self._applied[key, "status"] = copy.deepcopy(body["status"])
             return self._store(key, {**known, "status": status}, "MODIFIED")
