@@ -279,7 +279,7 @@ ROWS: list[tuple[str, Scene, str, str, str]] = [
     ("A next engine that cannot be built leaves the old one serving", next_model(SERVED).told().with_job(next_model(SERVED).job().failed(Code.NO_ENGINE, "onnx: not built")), "Degraded", "NoEngine", "onnx: not built"),
     ("The next server starts beside the old one", ROLLING, "RollingOut", "RollingOut", "beside the old one"),
     ("Requests go to the next server once it is ready", ROLLING.ready(OTHER), "RollingOut", "Switching", "new version"),
-    ("A next server that never gets ready goes back", ROLLING.crashed(Code.BAD_DATA, "Triton refused front", OTHER), "Degraded", "RolledBack", f"{OTHER} never got ready: Triton refused front. {DIGEST} goes on"),
+    ("A next server that never gets ready goes back", ROLLING.crashed(Code.BAD_DATA, "Triton refused front", OTHER), "Degraded", "RolledBack", f"onnx of {OTHER} never got ready: Triton refused front. The version before goes on"),
     ("A next server that fails waits for a person where asked", ROLLING.given(rollout={"autoRollback": False}).crashed(Code.BAD_DATA, "Triton refused front", OTHER), "Degraded", "BadData", "Triton refused front"),
 ]  # fmt: skip
 
@@ -505,6 +505,7 @@ def test_the_next_version_takes_over_step_by_step() -> None:
         "the old one stays until the Service is seen to select the new one"
     )
     assert selected(switching.plan()) == OTHER
+    assert switching.plan().wake_after == 1, "what the operator writes does not wake it"
     done = switching.told()
     assert running(done.plan()) == {OTHER}
     assert done.told().plan().status["phase"] == "Serving"
@@ -572,6 +573,8 @@ def test_a_next_version_after_one_that_went_back_is_tried() -> None:
 def test_a_lost_service_finds_whoever_answers() -> None:
     lost = replace(ROLLING, children=tuple(c for c in ROLLING.children if c["kind"] != "Service"))
     assert selected(lost.plan()) == ENGINE
+    assert lost.plan().wake_after == 1
+    assert condition(lost.told().plan(), "Routed").status == "True"
 
 
 def test_a_change_of_the_pods_alone_changes_the_same_server() -> None:

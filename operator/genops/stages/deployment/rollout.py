@@ -103,6 +103,11 @@ class Rollout:
     kept: tuple[Server, ...] = ()  # to be left as they are
     gone_back: Server | None = None  # whoever never got ready and goes now
 
+    @property
+    def switching(self) -> bool:
+        """Say whether the new version is to answer now, while the old one is still there."""
+        return self.wanted is not None and self.routed == self.wanted.id and bool(self.kept)
+
 
 def decide(
     wanted: Version | None,

@@ -21,6 +21,7 @@ from genops.stages.deployment.rollout import VERSION, Rollout, Server, Version, 
 from genops.stages.deployment.spec import Spec
 
 SERVE = "serve"
+SOON = 1.0  # seconds until what was written is looked at
 
 
 # --- facts -----------------------------------------------------------------------------------------------------------
@@ -92,8 +93,8 @@ class Facts:
         gone = self.rollout.gone_back
         if gone is None:
             return str(condition_of(self.known, "RolledBack").get("message", ""))
-        stays = self.rollout.stable.version.model if self.rollout.stable else ""
-        return f"{gone.version.model} never got ready: {gone.says}. {stays} goes on; change the spec for another try"
+        what = f"{gone.version.target} of {gone.version.model}"
+        return f"{what} never got ready: {gone.says}. The version before goes on; change the spec for another try"
 
     @property
     def failure(self) -> Failure | None:
@@ -104,8 +105,10 @@ class Facts:
 
     @property
     def wake_after(self) -> float | None:
-        """When to look again without being told."""
-        return None if self.deleting or self.suspended else self.engine.wake_after
+        """When to look again without being told. What the operator writes itself does not wake it."""
+        if self.deleting or self.suspended:
+            return None
+        return SOON if self.rollout.routed and (not self.routed or self.rollout.switching) else self.engine.wake_after
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -243,7 +246,7 @@ RULES: tuple[Rule[Facts], ...] = (
         "The new version starts beside the old one: {server}",
     ),
     Rule(
-        lambda f: not f.routed or bool(f.rollout.kept),
+        lambda f: not f.routed or f.rollout.switching,
         "RollingOut",
         Reason.SWITCHING,
         "Requests go to the new version now",
