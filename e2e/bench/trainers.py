@@ -1,6 +1,6 @@
 """Train each family on data whose answer is known or small, and hold what comes out against gates.
 
-    python e2e/bench/trainers.py [--only NAME ...] [--seeds 0 1 2] [--cache FOLDER]
+    python -P e2e/bench/trainers.py [--only NAME ...] [--seeds 0 1 2] [--cache FOLDER]
 
 One row per gate: mean and spread over training seeds, and the seconds of one CPU thread that training took. Writes
 .genops/bench/trainers.json. Ends with 1 where a gate is missed. Everything goes the way a pod would: a dataset is

@@ -20,7 +20,7 @@ from gentrainers.rng import Noise
 
 class GanConfig(Config):
     PRESETS = {
-        "xs": {"width": 256, "depth": 2, "latent": 32, "steps": 4000, "batch": 128},
+        "xs": {"width": 256, "depth": 2, "latent": 32, "steps": 1200, "batch": 128},
         "s": {"width": 256, "depth": 3, "latent": 64, "steps": 15000, "batch": 128},
         "m": {"width": 512, "depth": 4, "latent": 128, "steps": 60000, "batch": 256},
         "l": {"width": 768, "depth": 6, "latent": 256, "steps": 200000, "batch": 512},
@@ -29,7 +29,7 @@ class GanConfig(Config):
     width: PositiveInt = 256
     depth: PositiveInt = 2
     latent: PositiveInt = 32
-    gamma: NonNegativeFloat = 0.1
+    gamma: NonNegativeFloat = 1.0
     critic_lr: PositiveFloat | None = None  # lr where it is not given
     lr: PositiveFloat = 5e-4
     betas: tuple[float, float] = (0.0, 0.99)
