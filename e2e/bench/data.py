@@ -121,7 +121,7 @@ def text_memory(scale: float) -> Iterator[Row]:
         size = int(1024 * MIB * scale)
         _write_jsonl(source / "text.jsonl", size)
         task = {"source": {"kind": "path", "path": str(source)}, "format": "text", "dedup": {"near": {}}}
-        yield _peak("1 GiB of text, 0.8 M documents", task, folder, 600, size)
+        yield _peak("1 GiB of text, 0.7 M documents", task, folder, 600, size)
         (source / "text.jsonl").unlink()
         _write_plain(source / "text.txt", size)
         yield _peak("1 GiB of text, one file", {**task, "dedup": {}, "pii": "redact"}, folder, 600, size)
