@@ -10,8 +10,6 @@ import pytest
 from operators import until
 from places import SERVER_PATH, SMALL, Place, a_place, evaluation, said, train_digits
 
-from genops.shell.store import Store
-
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("triton")]
 
 SERVER = {"resources": SMALL, "template": {"env": [{"name": "PATH", "value": SERVER_PATH}]}}
@@ -150,7 +148,6 @@ def _settled(place: Place, before: str) -> bool:
     return status["phase"] == "Serving" and status["stable"]["engineDigest"] != before
 
 
-@pytest.mark.skipif(not hasattr(Store, "find"), reason="the engine does not yet see the pods of servers")
 def test_an_engine_with_a_changed_byte_is_never_served(served: Place) -> None:
     served.make("GenDeployment", "tampered", {**SPEC, "scale": {"min": 0}})
     served.phase("gendeployment", "tampered", "Parked")

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from places import Place, a_place, evaluation, said, train_digits
 
-from genops.shell.store import Store
 from genops.stages.evaluation.status import subject_is_a
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("evaluation")]
@@ -69,7 +68,6 @@ def test_weights_that_are_not_the_ones_that_were_named_stop_it(place: Place) -> 
     assert status["lastFailure"]["exitCode"] == 67
 
 
-@pytest.mark.skipif(not hasattr(Store, "find"), reason="the engine does not yet see all objects of a kind")
 def test_people_decide(place: Place) -> None:
     human = {"pairs": 2, "raters": 1}
     place.make("GenEvaluation", "asked", evaluation(human=human, decision={"requires": ["Quantitative", "Human"]}))
