@@ -6,6 +6,7 @@ thread. Loading checks every digest; a damaged checkpoint is dropped and the one
 time may write to a folder. This module knows named tensors and a JSON body, and nothing of models or losses.
 """
 
+import copy
 import fcntl
 import json
 import os
@@ -191,7 +192,7 @@ class Checkpoints:
         parts = self._copied(tensors)
         self.last_blocked = time.monotonic() - began
         self.blocked += self.last_blocked
-        self._writing = self._pool.submit(self._write, step, parts, {**body, "step": step})
+        self._writing = self._pool.submit(self._write, step, parts, {**copy.deepcopy(body), "step": step})
 
     def wait(self) -> Checkpoint | None:
         """Wait for the save that is under way; raises what it ran into."""
