@@ -52,7 +52,7 @@ demo: setup server-env ## Take a real data set from an idea to a served, measure
 	@$(RUN) genops demo
 
 bench: setup ## Measure the operator: speed, memory, API calls
-	@.venv/bin/python -P e2e/bench/operator.py
+	@.venv/bin/python -P e2e/bench/reconcile.py
 
 bench-trainers: setup ## Measure the trainers against their gates, over three seeds
 	@.venv/bin/python -P e2e/bench/trainers.py

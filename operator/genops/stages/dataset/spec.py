@@ -65,7 +65,7 @@ KIND = "GenDataset"
 class Builtin(SpecModel):
     """A data set that comes with the trainers, or one that they make by a procedure."""
 
-    name: Word = Field(description="Which one: digits, chorales, shakespeare, sprites, grammar, ...")
+    name: Word = Field(description="Which one: digits, sprites, markov, arpeggios, chorales, opticks, shakespeare.")
     samples: int | None = Field(
         None, ge=1, le=100_000_000, description="How many samples to take or to make. Left out, all that there are."
     )
@@ -211,8 +211,9 @@ class Filter(SpecModel):
 class Near(SpecModel):
     """Removal of near duplicates: Jaccard similarity for text, share of equal hash bits for images."""
 
-    threshold: PositiveShare = Field(
-        0.8, description="Similarity above which two samples count as one; above 0, at most 1."
+    threshold: PositiveShare | None = Field(
+        None,
+        description="Similarity above which two samples count as one. Left out, 0.8, and 60/64 of the bits for images.",
     )
 
 

@@ -1,6 +1,6 @@
 """How fast the operator is, and what it costs: from apply to Job for 1, 100 and 2,000 objects.
 
-    make bench        (or: python e2e/bench/operator.py --objects 1 100)
+    make bench        (or: python e2e/bench/reconcile.py --objects 1 100)
 
 A private control plane on this machine; the node takes no pods, so that only operator and control plane work. Prints a
 table; asserts nothing. The time of an object is that of its Job's creation minus its own, by one clock: a watch that
