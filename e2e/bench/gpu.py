@@ -171,6 +171,8 @@ def diffusion(setting: Setting) -> None:
     for batch in (1, 4):
         truth: list[Any] = []
         for name, make in WAYS.items():
+            if setting.tiny and make not in (eager, graphed, tensorrt):
+                continue  # compilers take as long for a toy
             with reported(setting, "diffusion", f"{name}, batch {batch}"):
                 began = time.perf_counter()
                 call, decode = make(pictures, batch)
