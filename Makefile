@@ -45,8 +45,8 @@ test: setup server-env ## All tests, on a real Kubernetes API server
 generate: setup ## Write CRDs and reference pages out of the types
 	@$(RUN) genops generate
 
-local: setup ## Bring up a real Kubernetes control plane on this machine, with the CRDs
-	@$(RUN) genops local up
+local: setup server-env ## A real Kubernetes control plane on this machine, the kinds installed, the operator running
+	@$(RUN) genops local up --operator --image genops-server=$(SERVER)
 
 demo: setup server-env ## Take a real data set from an idea to a served, measured model
 	@$(RUN) genops demo

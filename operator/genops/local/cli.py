@@ -11,19 +11,21 @@ from genops.local.errors import LocalError
 if TYPE_CHECKING:
     from genops.local.state import Options
 
-NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "node", "audit")
+NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "node", "operator", "audit")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `genops local`."""
     parser.description = "A real Kubernetes control plane and one node on this machine, for development and tests."
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|env|logs")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|env|logs|build")
     _add(commands, "up", "start what does not run; build what is missing")
     _add(commands, "down", "stop the cluster and remove its data")
     _add(commands, "status", "show each component; exit code 1 unless all are well")
     _add(commands, "env", "print the line that points kubectl at the cluster")
     _add(commands, "logs", "print a component's log")
+    _add(commands, "build", "build the programs that are missing, and start nothing")
     up, logs = commands.choices["up"], commands.choices["logs"]
+    up.add_argument("--operator", action="store_true", help="install the kinds and run the operator too")
     up.add_argument("--audit", action="store_true", default=None, help="log every write to logs/audit.log")
     up.add_argument("--no-node", dest="node", action="store_false", default=None, help="the control plane only")
     up.add_argument("--cpus", type=int, help="CPUs that the node offers (default: the machine's)")
@@ -40,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run one subcommand; what is missing is said in one message, without a trace."""
-    run = {"up": _up, "down": _down, "status": _status, "env": _env, "logs": _logs}[args.command]
+    run = {"up": _up, "down": _down, "status": _status, "env": _env, "logs": _logs, "build": _build}[args.command]
     try:
         return run(args)
     except ModuleNotFoundError as error:
@@ -61,7 +63,19 @@ def _up(args: argparse.Namespace) -> int:
 
     progress = for_stream()
     cluster = LocalCluster(args.dir, _options(args), progress).up()
+    if args.operator:
+        from genops.local import operating
+
+        operating.up(cluster, progress)
     progress.say(f"Ready. Point kubectl at it:  export KUBECONFIG={cluster.kubeconfig}")
+    return 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    from genops.local import programs
+    from genops.local.progress import for_stream
+
+    programs.ensure(for_stream())
     return 0
 
 
@@ -83,16 +97,22 @@ def _options(args: argparse.Namespace) -> "Options":
 def _down(args: argparse.Namespace) -> int:
     from genops.local.cluster import LocalCluster
 
-    LocalCluster(args.dir).down(keep_data=args.keep_data)
+    from genops.local import operating
+
+    cluster = LocalCluster(args.dir)
+    operating.down(cluster)
+    cluster.down(keep_data=args.keep_data)
     return 0
 
 
 def _status(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from genops.local import operating
     from genops.local.cluster import LocalCluster
 
-    components = LocalCluster(args.dir).status()
+    cluster = LocalCluster(args.dir)
+    components = [*cluster.status(), *operating.status(cluster)]
     if args.json:
         print(json.dumps([asdict(component) for component in components], indent=2))
     else:

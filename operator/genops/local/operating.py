@@ -9,7 +9,7 @@ import time
 
 from genops.generate import crds
 from genops.local import processes
-from genops.local.cluster import LocalCluster
+from genops.local.cluster import ComponentStatus, LocalCluster
 from genops.local.errors import LocalError
 from genops.local.progress import Progress, Quiet
 
@@ -33,6 +33,15 @@ def up(cluster: LocalCluster, progress: Progress | None = None) -> None:
 def down(cluster: LocalCluster) -> None:
     """Stop the operator."""
     processes.stop([NAME], cluster.paths.run, STOP_SECONDS)
+
+
+def status(cluster: LocalCluster) -> list[ComponentStatus]:
+    """Look at the operator, if it was ever started here."""
+    record = processes.recorded(NAME, cluster.paths.run)
+    if record is None:
+        return []
+    alive = processes.alive(record)
+    return [ComponentStatus(NAME, record.pid if alive else None, alive, alive)]
 
 
 def running(cluster: LocalCluster) -> bool:
