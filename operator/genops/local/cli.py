@@ -95,9 +95,8 @@ def _options(args: argparse.Namespace) -> "Options":
 
 
 def _down(args: argparse.Namespace) -> int:
-    from genops.local.cluster import LocalCluster
-
     from genops.local import operating
+    from genops.local.cluster import LocalCluster
 
     cluster = LocalCluster(args.dir)
     operating.down(cluster)
