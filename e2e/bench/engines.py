@@ -66,6 +66,8 @@ def a_generation(name: str) -> tuple[Any, DataShape]:
     nets = made.build()
     for net in nets.values():
         net.eval().requires_grad_(False)
+        for weights in net.parameters():  # fresh nets end in zeros, and would show no error
+            torch.nn.init.normal_(weights, std=0.05)
     return made.generation(nets).eval(), shape
 
 

@@ -15,7 +15,7 @@ class Tvm:
     packages = ("torch", "onnx", "apache-tvm")
     precisions = ("fp32",)
     native = None
-    model_file = "model.so"
+    model_file = "library.so"  # not model.so: Python would import that before the model.py beside it
 
     def available(self) -> str | None:
         """Need apache-tvm, and a C compiler that links."""

@@ -8,12 +8,12 @@ import numpy as np
 
 
 def load(folder: Path, spec: Mapping[str, Any], threads: int) -> Callable[[list[Any]], list[Any]]:
-    """Load `model.so` for the CPU."""
+    """Load `library.so` for the CPU."""
     import tvm
     from tvm import relax
 
     tvm.get_global_func("runtime.config_threadpool")(1, threads)
-    machine = relax.VirtualMachine(tvm.runtime.load_module(str(folder / "model.so")), tvm.cpu())
+    machine = relax.VirtualMachine(tvm.runtime.load_module(str(folder / "library.so")), tvm.cpu())
 
     def run(inputs: list[Any]) -> list[Any]:
         out = machine["main"](*(tvm.runtime.tensor(np.ascontiguousarray(x)) for x in inputs))
