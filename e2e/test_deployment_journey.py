@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from operators import until
-from places import SERVER_PATH, SMALL, Place, a_place, evaluation, said, train_digits
+from places import SMALL, Place, a_place, a_serving_cluster, evaluation, said, train_digits
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("triton")]
 
-SERVER = {"resources": SMALL, "template": {"env": [{"name": "PATH", "value": SERVER_PATH}]}}
+SERVER: dict[str, Any] = {"resources": SMALL}
 SPEC: dict[str, Any] = {
     "model": {"trainingJobRef": {"name": "digits"}},
     "requires": {"evaluationRef": {"name": "easy"}},
@@ -33,8 +33,8 @@ data = bytearray(path.read_bytes()); data[len(data) // 2] ^= 1; path.write_bytes
 
 
 @pytest.fixture(scope="module")
-def place(crds: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with a_place(crds, tmp_path_factory.mktemp("deployment")) as made:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with a_serving_cluster() as cluster, a_place(cluster, tmp_path_factory.mktemp("deployment")) as made:
         train_digits(made)
         yield made
 

@@ -1,6 +1,8 @@
 """A namespace of a test module's own, with an operator that looks after it, and the objects that journeys start from."""
 
 import json
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +12,12 @@ from typing import Any
 from operators import Operator, until
 
 from genops.local.cluster import LocalCluster
+from genops.local.state import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "genops.dev/v1alpha1"
 # The local node runs no images; this is where what a server image holds is installed (`make server-env`).
-SERVER_PATH = f"{ROOT}/.genops/venv-server/bin:/usr/local/bin:/usr/bin:/bin"
+IMAGES = {"genops-server": str(ROOT / ".genops/venv-server")}
 SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}}
 # Machines that run all tests at once are slow.
 PATIENCE = 600.0
@@ -70,12 +73,26 @@ def said(status: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 @contextmanager
-def a_place(cluster: LocalCluster, folder: Path, restricted: bool = True) -> Iterator[Place]:
+def a_serving_cluster() -> Iterator[LocalCluster]:
+    """A cluster with our kinds in it, whose node knows what a server image holds; it goes at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="e2e-serving-", dir=ROOT / ".genops"))
+    cluster = LocalCluster(folder, Options(cpus=32, restart_back_off=1.0, images=IMAGES))
+    try:
+        cluster.up().kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        yield cluster
+    finally:
+        cluster.down()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(folder.name + ".lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def a_place(cluster: LocalCluster, folder: Path) -> Iterator[Place]:
     """A namespace with an operator of its own, under the restricted standard; both go at the end."""
     name = f"t-{uuid.uuid4().hex[:10]}"
     cluster.kubectl("create", "namespace", name)
-    if restricted:
-        cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     try:
         with Operator(cluster.kubeconfig, name, folder):
             yield Place(cluster, name)

@@ -458,6 +458,15 @@ def test_drift_that_nobody_measures_is_unknown() -> None:
     assert condition(scene(drift=drift).plan(), "Drifted").status == "Unknown"
 
 
+def test_a_server_that_never_started_is_told_in_the_words_of_the_runtime() -> None:
+    ended = {"exitCode": 128, "finishedAt": EARLIER, "message": "exec: python: not found\n", "reason": "StartError"}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    plan = FRESH.built().with_pod(state=waiting, last={"terminated": ended}).plan()
+    ready = condition(plan, "Ready")
+    assert ready.reason == "CrashLoop"
+    assert ready.message.startswith("exec: python: not found (exit code 128)")
+
+
 # --- the gate --------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ their place between `candidate` and the switch. Knows nothing of how servers are
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gencontract import layout
@@ -197,7 +197,14 @@ def _ended(pod: Manifest) -> Failure | None:
         finished_at=str(ended.get("finishedAt") or ""),
         report=decode_report(ended.get("message") or ""),
     )
-    return pod_failure(seen)
+    return _in_its_words(pod_failure(seen), seen, str(ended.get("message") or ""))
+
+
+def _in_its_words(failure: Failure, seen: PodSeen, said: str) -> Failure:
+    """Take what the container runtime says where the container could not speak: a command that is not there."""
+    if seen.report or seen.oom_killed or not said.strip():
+        return failure
+    return replace(failure, message=f"{said.strip()[:1000]} (exit code {seen.exit_code}); see kubectl logs {seen.name}")
 
 
 def _stuck(pod: Manifest) -> str:
