@@ -30,6 +30,13 @@ async def output(script, **more):
     return await sandbox.run_to_end(launch(script, **more), BWRAP, 30)
 
 
+async def ended(process):
+    """Wait for the end, with the output read to its end, so that nothing is left open for the next test."""
+    assert process.outer.stdout is not None
+    await asyncio.gather(process.outer.stdout.read(), process.outer.stderr.read())
+    return await process.wait()
+
+
 @pytest.fixture
 def make(tmp_path):
     """`make(container, spec)` returns a container on a node without control groups, and what the node said."""
@@ -66,24 +73,30 @@ async def test_variables_do_not_show_in_the_hosts_process_list():
     with open(f"/proc/{process.outer.pid}/cmdline") as file:
         assert "s3cret" not in file.read()
     process.kill()
-    assert (await process.wait()).code == 137
+    assert (await ended(process)).code == 137
 
 
 async def test_a_signal_reaches_the_command_and_the_process_can_be_waited_for_twice():
     process = await sandbox.start(launch("trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"), BWRAP)
     assert await process.outer.stdout.readline() == b"up\n"
     process.signal(signal.SIGTERM)
-    assert [(await process.wait()).code, (await process.wait()).code] == [9, 9]
+    assert [(await ended(process)).code, (await process.wait()).code] == [9, 9]
 
 
 async def test_a_command_that_is_not_there_has_not_started():
     process = await sandbox.start(Launch(["no-such"], {"PATH": "/bin"}, (), 1, 1, "box"), BWRAP)
-    ended = await process.wait()
-    assert (ended.code, ended.started) == (128, False)
+    end = await ended(process)
+    assert (end.code, end.started) == (128, False)
 
 
 async def test_a_short_command_has_a_time_limit():
     assert await sandbox.run_to_end(launch("sleep 30"), BWRAP, 0.2) == (124, "timed out after 0.2 s")
+
+
+async def test_a_command_killed_before_it_exists_never_lives():
+    process = await sandbox.start(launch("echo alive; sleep 60"), BWRAP)
+    process.kill()
+    assert (await ended(process)).code in (128, 137)
 
 
 async def test_mount_points_are_made_anywhere(tmp_path):
@@ -98,8 +111,8 @@ async def test_mount_points_are_made_anywhere(tmp_path):
 async def test_a_container_is_recorded_from_start_to_end(make):
     container, said = make({"command": ["sh", "-c", "echo out; echo -n why > /dev/termination-log; exit 5"]})
     await container.run()
-    ended = container.record.state["terminated"]
-    assert (ended["exitCode"], ended["reason"], ended["message"]) == (5, "Error", "why")
+    end = container.record.state["terminated"]
+    assert (end["exitCode"], end["reason"], end["message"]) == (5, "Error", "why")
     assert b"".join([text async for text in read(container.log_path, Query(), lambda: True)]) == b"out\n"
     assert said == ["Created", "Started"]
 
@@ -108,8 +121,8 @@ async def test_memory_is_limited_without_control_groups_too(make):
     script = "import time; x = bytearray(b'x' * 2**28); time.sleep(60)"
     container, _ = make({"command": ["python", "-c", script], "resources": {"limits": {"memory": "64Mi"}}})
     await asyncio.wait_for(container.run(), 60)
-    ended = container.record.state["terminated"]
-    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
+    end = container.record.state["terminated"]
+    assert (end["exitCode"], end["reason"]) == (137, "OOMKilled")
 
 
 async def test_a_container_that_is_asked_to_end_while_it_starts_ends(make):

@@ -41,6 +41,7 @@ class Process:
         self.outer = outer
         self._status = status
         self._inner: int | None = None  # a pidfd, so that a recycled number is never signalled
+        self._doomed = False
         self._exit: asyncio.Task[Exit] = asyncio.ensure_future(self._watch())
 
     async def wait(self) -> Exit:
@@ -59,11 +60,9 @@ class Process:
                 signal.pidfd_send_signal(self._inner, number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, or as soon as it exists: killing bubblewrap while it sets up could leave the command alone."""
+        self._doomed = True
         self.signal(signal.SIGKILL)
-        if self._inner is None:
-            with suppress(ProcessLookupError):
-                self.outer.kill()
 
     async def _watch(self) -> Exit:
         reports: dict[str, int] = {}
@@ -71,6 +70,7 @@ class Process:
             reports.update(json.loads(line))
             if self._inner is None and "child-pid" in reports:
                 self._inner = _pidfd(reports["child-pid"])
+                self.kill() if self._doomed else None
         code = await self.outer.wait()
         if self._inner is not None:
             os.close(self._inner)
@@ -120,6 +120,9 @@ async def run_to_end(launch: Launch, bwrap: str, timeout: float) -> tuple[int, s
         process.kill()
         await process.wait()
         return 124, f"timed out after {timeout:g} s"
+    except asyncio.CancelledError:
+        process.kill()
+        raise
     finally:
         outputs = await reads
     return ended.code, b"".join(outputs).decode(errors="replace")
