@@ -60,7 +60,7 @@ class Process:
                 signal.pidfd_send_signal(self._inner, number)
 
     def kill(self) -> None:
-        """End it at once, or as soon as it exists: killing bubblewrap while it sets up could leave the command alone."""
+        """End it at once, or as soon as it exists: bubblewrap killed while it sets up could leave its command alone."""
         self._doomed = True
         self.signal(signal.SIGKILL)
 
