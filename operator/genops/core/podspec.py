@@ -5,6 +5,8 @@ write, stores under one folder. The task travels in an annotation of the pod, so
 can never meet another task than its own.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +23,7 @@ from genops.core.names import child_labels, child_name, owner_reference
 TASK_ANNOTATION = f"{layout.GROUP}/task"
 USER_ID = 65532
 GRACE_SECONDS = 120
+THREADS = "OMP_NUM_THREADS"
 ENDS = ("Preempted", "NodeLost", "Error")
 DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "512Mi"}}
 TRAINER = ("python", "-m", "gentrainers", "--task", layout.TASK_FILE)
@@ -190,6 +193,8 @@ def _placement(extra: PodTemplate) -> dict[str, Any]:
 
 def _container(work: Work, extra: PodTemplate, config: Config) -> Manifest:
     fixed = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **work.env}
+    if all(e.name != THREADS for e in extra.env):
+        fixed[THREADS] = str(whole_cpus(work.resources))
     own: list[dict[str, Any]] = [{"name": k, "value": v} for k, v in sorted(fixed.items())]
     if work.serving:
         own.append({"name": layout.ENV_POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
@@ -208,6 +213,21 @@ def _container(work: Work, extra: PodTemplate, config: Config) -> Manifest:
         "terminationMessagePolicy": "File",
         "volumeMounts": [mount for _, mount in _all_volumes(work, extra)],
     }
+
+
+def whole_cpus(resources: Resources | None) -> int:
+    """How many processors a pod may count on: what it asks for, rounded up; 1 where it does not say.
+
+    More threads than that spin for nothing, and another count would sum floats in another order.
+
+    >>> whole_cpus(Resources(requests={"cpu": "1500m"})), whole_cpus(None)
+    (2, 1)
+    """
+    said = (resources.requests.get("cpu") or resources.limits.get("cpu")) if resources else None
+    match = re.fullmatch(r"([0-9.]+)(m?)", said or "1")
+    if match is None:
+        return 1
+    return max(1, math.ceil(float(match[1]) / (1000 if match[2] else 1)))
 
 
 def _serving(serving: Serving | None) -> dict[str, Any]:
