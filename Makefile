@@ -10,7 +10,6 @@ SERVER_STAMP := $(SERVER)/.synced
 RUN := .venv/bin/python -m
 # Two spinning thread pools on two cores cost more than they give.
 export OMP_NUM_THREADS ?= 1
-export UV_NO_PROGRESS ?= $(if $(CI),1,)
 
 help: ## Show what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

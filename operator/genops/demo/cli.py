@@ -24,7 +24,6 @@ from genops.local.state import Options
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "manifests/samples/digits"
 SERVER_ENV = ROOT / ".genops/venv-server"
-MODEL = "generator"
 COUNT = 40
 
 
@@ -69,7 +68,7 @@ class Demo:
         self._show_engines(deployment)
         with self._endpoint(deployment) as url:
             started = time.monotonic()
-            pixels, shape = generate(url, MODEL, COUNT)
+            pixels, shape = generate(url, deployment["metadata"]["name"], COUNT)
             spent = time.monotonic() - started
             save_grid(self.args.output, pixels, shape)
         self.console.print(
@@ -148,7 +147,7 @@ class Demo:
             lines.append(f"export KUBECONFIG={self.kubeconfig}")
         lines += ["kubectl get gds,gtj,gev,gdp", f"kubectl describe gdp {name}"]
         with self._endpoint(deployment) as url:
-            lines.append(f"curl -s {url}/v2/models/{MODEL}/infer -d '{json.dumps(request(1, 7))}'")
+            lines.append(f"curl -s {url}/v2/models/{name}/infer -d '{json.dumps(request([7]))}'")
         if local:
             lines.append("genops local down")
         self.console.print("\nGo on with:")

@@ -5,6 +5,7 @@ import struct
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,50 @@ from genops.demo.watching import DemoError
 COLUMNS, SCALE, GAP = 10, 6, 1
 
 
-def request(count: int, first_seed: int = 0) -> dict[str, Any]:
-    """Make the body of an inference request for `count` samples, one seed each."""
-    seeds = list(range(first_seed, first_seed + count))
-    return {"inputs": [{"name": "seed", "shape": [count, 1], "datatype": "INT64", "data": seeds}]}
+def request(seeds: Sequence[int], labels: int = 0) -> dict[str, Any]:
+    """Make the body of an inference request: one sample for each seed, and its class where the model has classes."""
+    inputs = [_numbers("seed", list(seeds))]
+    if labels:
+        inputs.append(_numbers("label", [i % labels for i in range(len(seeds))]))
+    return {"inputs": inputs}
+
+
+def _numbers(name: str, values: list[int]) -> dict[str, Any]:
+    return {"name": name, "shape": [len(values), 1], "datatype": "INT64", "data": values}
+
+
+def has_labels(url: str, model: str) -> bool:
+    """Ask the server whether the model takes a class."""
+    return any(i["name"] == "label" for i in _ask(f"{url}/v2/models/{model}")["inputs"])
 
 
 def generate(url: str, model: str, count: int) -> tuple[list[int], list[int]]:
-    """Generate `count` samples: the pixels in one flat list, and their shape [count, height, width, channels]."""
-    body = json.dumps(request(count)).encode()
-    target = f"{url}/v2/models/{model}/infer"
-    asked = urllib.request.Request(target, body, {"Content-Type": "application/json"})
+    """Generate `count` samples: the pixels in one flat list, and their shape [count, height, width, channels].
+
+    One request makes one row of the picture, so that none is larger than what a server takes at once.
+    """
+    labels = COLUMNS if has_labels(url, model) else 0
+    pixels: list[int] = []
+    shape: list[int] = []
+    for first in range(0, count, COLUMNS):
+        body = request(range(first, min(first + COLUMNS, count)), labels)
+        outputs = _ask(f"{url}/v2/models/{model}/infer", body)["outputs"]
+        sample = next(o for o in outputs if o["name"] == "sample")
+        pixels += sample["data"]
+        shape = [count, *(int(n) for n in sample["shape"][1:])]
+    return pixels, shape
+
+
+def _ask(target: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    data = json.dumps(body).encode() if body else None
+    asked = urllib.request.Request(target, data, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(asked, timeout=60) as reply:
-            outputs = json.load(reply)["outputs"]
+            return dict(json.load(reply))
     except urllib.error.HTTPError as error:
-        raise DemoError(f"POST {target} answered {error.code}: {error.read().decode(errors='replace')[:300]}") from None
+        raise DemoError(f"{target} answered {error.code}: {error.read().decode(errors='replace')[:300]}") from None
     except OSError as error:
-        raise DemoError(f"POST {target} got no answer: {error}") from None
-    sample = next(o for o in outputs if o["name"] == "sample")
-    return list(sample["data"]), [int(n) for n in sample["shape"]]
+        raise DemoError(f"{target} got no answer: {error}") from None
 
 
 def save_grid(path: Path, pixels: list[int], shape: list[int]) -> None:
