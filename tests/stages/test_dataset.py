@@ -159,7 +159,9 @@ def test_captured_traffic_waits_for_its_deployment_and_then_reads_from_it() -> N
     assert [k for k in kinds_of(waiting) if k.startswith("Job/")] == []
     key = Key(GEN_DEPLOYMENT, "team", "faces")
     assert DATASET.refs(capture.obj) == (key,)
-    found = World(DATASET, capture.obj, {key: {"spec": {"capture": {"uri": "pvc://seen/faces"}}}})
+    found = World(
+        DATASET, capture.obj, {key: {"spec": {"capture": {"store": {"pvc": {"claimName": "seen", "path": "faces"}}}}}}
+    )
     task = decode_task(found.job().manifest["spec"]["template"]["metadata"]["annotations"][TASK_ANNOTATION])
     assert task.task.verb == "prepare"
     assert task.task.source.path == "/genops/store/seen/faces"

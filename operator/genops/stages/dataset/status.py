@@ -225,7 +225,9 @@ def _capture_uri(obj: Resource[Spec], seen: Seen) -> str:
     if capture is None:
         return ""
     found = seen.references.get(Key(GEN_DEPLOYMENT, obj.namespace, capture.deployment_ref.name), {})
-    return str((found.get("spec", {}).get("capture") or {}).get("uri") or "")
+    store = (found.get("spec", {}).get("capture") or {}).get("store") or {}
+    claim = store.get("pvc")
+    return f"pvc://{claim['claimName']}/{claim.get('path', '')}".rstrip("/") if claim else str(store.get("uri") or "")
 
 
 def _expired(obj: Resource[Spec], manifest: Manifest | None, now: datetime) -> bool:
