@@ -90,11 +90,6 @@ def read_job(job: Manifest | None, pods: Iterable[PodSeen] = ()) -> JobFacts:
     )
 
 
-def wants_look(job: Manifest | None, now: datetime) -> bool:
-    """Say whether there are pods to look at."""
-    return job is not None
-
-
 def has_ended(job: Manifest) -> bool:
     """Say whether a Job has ended, one way or the other."""
     conditions = (job.get("status") or {}).get("conditions", ())

@@ -2,11 +2,10 @@
 
 from datetime import datetime
 
-from genops.core.jobs import wants_look
 from genops.core.model import Key, Plan, Resource, Seen
 from genops.stages.training import children, inputs, status
 from genops.stages.training.outcome import settled
-from genops.stages.training.runs import as_job, pods_of, read_runs
+from genops.stages.training.runs import pods_of, read_runs
 from genops.stages.training.spec import Spec
 
 
@@ -35,4 +34,4 @@ def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
     if obj.spec.managed_by or status.recorded(obj):
         return ()
     runs = [r for r in read_runs(obj, seen) if r.number not in settled(obj)]
-    return tuple(pods_of(r.manifest) for r in runs if wants_look(as_job(r.manifest), now))
+    return tuple(pods_of(r.manifest) for r in runs)
