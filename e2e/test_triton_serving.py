@@ -128,17 +128,22 @@ def test_control_is_closed(server: Served, path: str) -> None:
 
 
 def test_metrics_tell_of_requests_and_outputs_beside_their_reference(server: Served) -> None:
+    answered = 'genops_requests_total{model="generator",outcome="answered",version="1"}'
+    wrong = answered.replace("answered", "wrong")
+    time.sleep(2.5)  # numbers of earlier tests are told once a second
     before = series(server)
     server.infer(seed=[1, 2, 3], label=[4, 4, 4])
     server.infer(seed=[1], label=[99])
-    after = series(server)
+    until = time.monotonic() + 20
+    while (after := series(server))[answered] == before[answered] or after[wrong] == before[wrong]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
     def rise(name: str) -> float:
         return after[name] - before[name]
 
     assert rise('genops_samples_total{model="generator",version="1"}') == 3
-    assert rise('genops_requests_total{model="generator",outcome="answered",version="1"}') == 1
-    assert rise('genops_requests_total{model="generator",outcome="wrong",version="1"}') == 1
+    assert rise(answered) == rise(wrong) == 1
     assert rise('genops_input_label_total{label="4",model="generator",version="1"}') == 3
     assert rise('genops_output_count{feature="brightness",model="generator",version="1"}') == 3
     reference = {name for name in after if name.startswith("genops_reference{")}

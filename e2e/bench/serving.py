@@ -3,7 +3,8 @@
     make bench-serving        (or: python -P e2e/bench/serving.py --seconds 10)
 
 In-process runs and served runs take turns in one session. Served requests come by gRPC from clients in threads of this
-process, so they share the machine with the server. Prints a table; asserts nothing.
+process, so they share the machine with the server. On a machine that does other work, too, the medians of the waits
+say more than the rates. Prints a table; asserts nothing.
 """
 
 import argparse
@@ -29,14 +30,14 @@ from gentrainers.serving.client import Client
 ROUNDS = 5
 
 
-def in_process(engine: engines.Engine, batch: int, seconds: float) -> float:
-    """Return samples per second of one caller."""
-    until, made = time.perf_counter() + seconds, 0
-    started = time.perf_counter()
-    while time.perf_counter() < until:
-        engine.generate(range(made, made + batch))
-        made += batch
-    return made / (time.perf_counter() - started)
+def in_process(engine: engines.Engine, batch: int, seconds: float) -> tuple[float, list[float]]:
+    """Return samples per second of one caller, and the milliseconds of its calls."""
+    times, started = list[float](), time.perf_counter()
+    while time.perf_counter() < started + seconds:
+        before = time.perf_counter()
+        engine.generate(range(len(times), len(times) + batch))
+        times.append(1000 * (time.perf_counter() - before))
+    return batch * len(times) / (time.perf_counter() - started), times
 
 
 def through_triton(served: Served, batch: int, seconds: float, clients: int) -> tuple[float, list[float]]:
@@ -64,15 +65,14 @@ def through_triton(served: Served, batch: int, seconds: float, clients: int) -> 
 
 def compare(engine: engines.Engine, served: Served, batch: int, seconds: float, clients: int) -> str:
     """Take turns, and write one row of the table."""
-    own, triton, times = [], [], list[float]()
+    own, triton = list[tuple[float, list[float]]](), list[tuple[float, list[float]]]()
     for _ in range(ROUNDS):
         own.append(in_process(engine, batch, seconds / ROUNDS))
-        rate, waited = through_triton(served, batch, seconds / ROUNDS, clients)
-        triton.append(rate)
-        times += waited
-    mine, theirs = statistics.median(own), statistics.median(triton)
-    latency = np.percentile(times, [50, 95])
-    numbers = f"{mine:.0f} | {theirs:.0f} | {theirs / mine:.1%} | {latency[0]:.2f} | {latency[1]:.2f}"
+        triton.append(through_triton(served, batch, seconds / ROUNDS, clients))
+    mine, theirs = (statistics.median(rate for rate, _ in turns) for turns in (own, triton))
+    own_times, times = ([t for _, each in turns for t in each] for turns in (own, triton))
+    waits = [np.percentile(own_times, 50), *np.percentile(times, [50, 95])]
+    numbers = f"{mine:.0f} | {theirs:.0f} | {theirs / mine:.1%} | {waits[0]:.2f} | {waits[1]:.2f} | {waits[2]:.2f}"
     return f"| {batch} | {clients} | {numbers} |"
 
 
@@ -82,17 +82,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of each kind, per row")
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--instances", type=int, default=1, help="of the model in Triton, one thread each")
     args = parser.parse_args()
     dials: dict[str, Any] = {"width": args.width, "depth": 3, "sampleSteps": args.steps}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        built = an_engine(folder, model=a_model(folder / "model", **dials), batch_sizes=[1, 16])
+        built = an_engine(
+            folder, model=a_model(folder / "model", **dials), batch_sizes=[1, 16], server={"instances": args.instances}
+        )
         engine = engines.load(Path(built.uri) / "generator/1", threads=1)
         with serving(built, folder / "served") as served:
             served.wait_ready()
-            print(
-                "| batch | clients | in process /s | Triton /s | ratio | p50 ms | p95 ms |", "|---" * 7 + "|", sep="\n"
-            )
+            print("| batch | clients | in process /s | Triton /s | ratio | in process p50 ms | p50 ms | p95 ms |")
+            print("|---" * 8 + "|")
             for batch, clients in ((1, 1), (1, 2), (1, 8), (16, 1), (16, 2)):
                 print(compare(engine, served, batch, args.seconds, clients), flush=True)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")

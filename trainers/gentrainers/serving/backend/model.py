@@ -60,6 +60,10 @@ class TritonPythonModel:
             self._answer(asks, answers)
         return answers
 
+    def finalize(self) -> None:
+        """Tell the last numbers."""
+        self.metrics.close()
+
     def _read(self, place: int, request: Any) -> Ask:
         seeds = [int(s) for s in _array(request, "seed").reshape(-1)]
         given = {name: _optional(request, name) for name in self.engine.conditions}
