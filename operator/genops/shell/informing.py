@@ -7,6 +7,7 @@ children that vanished unseen wake their owners.
 import asyncio
 import logging
 import random
+import time
 from typing import Any
 
 from gencontract import layout
@@ -28,6 +29,7 @@ class Informing:
 
     def __init__(self, engine: Engine, namespaces: tuple[str, ...] = (), also: frozenset[Kind] = frozenset()) -> None:
         self._engine, self._namespaces = engine, namespaces
+        self._synced_at = time.monotonic()
         self.whole = tuple(sorted({*engine.stages, *also}))
         owned = {kind for stage in engine.stages.values() for kind in stage.owns} | {POD}
         missing = set(OPTIONAL) - engine.present
@@ -52,6 +54,12 @@ class Informing:
         for kind in self._engine.stages:
             for key in self._engine.store.keys(kind):
                 self._engine.queue.add(key)
+        self._synced_at = time.monotonic()
+
+    @property
+    def stale_seconds(self) -> float:
+        """Seconds since a whole resync last succeeded."""
+        return time.monotonic() - self._synced_at
 
     async def resync_forever(self, seconds: float) -> None:
         """Resync every `seconds`, give or take a tenth; a resync that fails is tried again after a tenth of it."""

@@ -30,6 +30,7 @@ log = logging.getLogger("genops")
 
 DRAIN_SECONDS = 10.0
 WATCH_CAP_SECONDS = 30.0
+DEAD_AFTER_RESYNCS = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +90,7 @@ class Process:
     settings: Settings
     health_port: int = 0
     _informer: Informer | None = None
+    _informing: Informing | None = None
 
     async def run(self) -> int:
         """Do everything, in order; undo it in the opposite order."""
@@ -132,7 +134,7 @@ class Process:
             held.close()
             return 0
         engine = Engine(cluster, STAGES, queue, settings.config, present=present)
-        informing = Informing(engine, settings.namespaces, also=frozenset(OURS))
+        informing = self._informing = Informing(engine, settings.namespaces, also=frozenset(OURS))
         _publish(engine, queue)
         await self._until_stop(self._first_look(informing))
         parts = Parts(
@@ -191,7 +193,11 @@ class Process:
         return task.result()
 
     def _wrong_alive(self) -> str:
-        return ""
+        """A leader whose listings fail for long is started anew: nothing else would notice a client that hangs."""
+        limit = DEAD_AFTER_RESYNCS * self.settings.resync_seconds
+        if self._informing is None or self._informing.stale_seconds < limit:
+            return ""
+        return f"no listing has succeeded for {self._informing.stale_seconds:.0f} s, the limit is {limit:.0f} s"
 
     def _wrong_ready(self) -> str:
         return "" if self._state in ("ready", "standby") else self._state
