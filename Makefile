@@ -56,6 +56,15 @@ bench: setup ## Measure the operator: speed, memory, API calls
 bench-trainers: setup ## Measure the trainers against their gates, over three seeds
 	@.venv/bin/python -P e2e/bench/trainers.py
 
+bench-data: setup ## Measure data preparation: rates and memory
+	@.venv/bin/python -P e2e/bench/data.py
+
+bench-engines: setup ## Measure every engine on this machine against the model itself
+	@.venv/bin/python -P e2e/bench/engines.py
+
+bench-serving: setup server-env ## Measure Triton against the same engine in process
+	@.venv/bin/python -P e2e/bench/serving.py
+
 bench-gpu: ## Measure training and generation on one NVIDIA GPU
 	@python3 -P e2e/bench/gpu.py
 
@@ -63,4 +72,4 @@ clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
 	@rm -rf .venv .genops
 
-.PHONY: help setup server-env check test generate local demo bench bench-trainers bench-gpu clean
+.PHONY: help setup server-env check test generate local demo bench bench-trainers bench-data bench-engines bench-serving bench-gpu clean
