@@ -94,11 +94,12 @@ class SequenceGeneration(Generation):
         ]
 
     def forward(self, noise: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        token = torch.full_like(prompt[:, 0], self.start)
+        token = before = torch.full_like(prompt[:, 0], self.start)
         kept: list[Kept] = []
         tokens, logits = [], []
         for place in range(self.length):
-            answer, kept = self.net.step(token, place, kept)
+            answer, kept = self.net.step(token, before, place, kept)
+            before = token
             token = torch.where(prompt[:, place] >= 0, prompt[:, place], self.drawn(answer, noise[:, place]))
             tokens.append(token)
             logits.append(answer)

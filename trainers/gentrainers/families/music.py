@@ -18,7 +18,7 @@ PITCHES = 128
 
 class MusicConfig(SequenceConfig):
     PRESETS = {
-        "xs": {"width": 128, "depth": 3, "heads": 4, "steps": 1500, "batch": 16, "lr": 3e-3, "dropout": 0.1},
+        "xs": {"width": 128, "depth": 3, "heads": 4, "steps": 500, "batch": 16, "lr": 3e-3, "dropout": 0.1},
         "s": {"width": 256, "depth": 6, "heads": 8, "steps": 6000, "batch": 32, "lr": 2e-3, "dropout": 0.1},
         "m": {"width": 512, "depth": 8, "heads": 8, "steps": 20000, "batch": 64, "lr": 1e-3, "dropout": 0.1},
         "l": {"width": 768, "depth": 12, "heads": 12, "steps": 50000, "batch": 128, "lr": 6e-4, "dropout": 0.1},

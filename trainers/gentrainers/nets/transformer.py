@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu, rms_norm, scaled_dot_product_attention
 
+SHARPNESS = 1.5
 Kept = tuple[Tensor, Tensor]  # keys and values so far: [batch, heads, time, head]
 
 
@@ -30,11 +31,12 @@ class Attention(nn.Module):
         self.heads, self.dropout = heads, dropout
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
+        self.gain = nn.Parameter(torch.full((heads, 1, 1), SHARPNESS))  # how sharply a head may look
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, turns: Tensor, kept: Kept | None = None) -> tuple[Tensor, Kept]:
         q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
-        q, k = rotated(norm(q), turns), rotated(norm(k), turns)
+        q, k = rotated(norm(q) * self.gain, turns), rotated(norm(k), turns)
         if kept:
             k, v = torch.cat([kept[0], k], dim=2), torch.cat([kept[1], v], dim=2)
         share = self.dropout if self.training else 0.0
@@ -82,6 +84,7 @@ class Transformer(nn.Module):
         self.cycles = cycles
         self.phases = nn.ModuleList(nn.Embedding(count, width) for _, count in cycles)
         self.embed = nn.Embedding(vocab, width)
+        self.shift = nn.Parameter(torch.zeros(width))  # of the token before, felt at once (Peng et al. 2023)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.leave = nn.Linear(width, vocab, bias=False)
         self.dropout = dropout
@@ -96,23 +99,24 @@ class Transformer(nn.Module):
         return places[:, None].float() * self.frequencies
 
     def forward(self, tokens: Tensor, places: Tensor) -> Tensor:
-        x = self.entered(tokens, places)
+        before = torch.cat([tokens[:, :1], tokens[:, :-1]], dim=1)
+        x = self.entered(tokens, before, places)
         turns = self.turns(0, tokens.shape[1])
         for block in self.blocks:
             x, _ = block(x, turns)
         return self.logits(x)
 
-    def step(self, token: Tensor, place: int, kept: list[Kept]) -> tuple[Tensor, list[Kept]]:
+    def step(self, token: Tensor, before: Tensor, place: int, kept: list[Kept]) -> tuple[Tensor, list[Kept]]:
         """Read one token [batch] at a place of a document; return logits [batch, vocab] and what to keep."""
-        x = self.entered(token[:, None], torch.full_like(token[:, None], place))
+        x = self.entered(token[:, None], before[:, None], torch.full_like(token[:, None], place))
         turns, after = self.turns(place, 1), []
         for number, block in enumerate(self.blocks):
             x, keep = block(x, turns, kept[number] if kept else None)
             after.append(keep)
         return self.logits(x)[:, 0], after
 
-    def entered(self, tokens: Tensor, places: Tensor) -> Tensor:
-        x = self.embed(tokens)
+    def entered(self, tokens: Tensor, before: Tensor, places: Tensor) -> Tensor:
+        x = self.embed(tokens) + self.shift * self.embed(before)
         for (stride, count), phase in zip(self.cycles, self.phases, strict=True):
             x = x + phase(places // stride % count)
         return dropout(norm(x), self.dropout, self.training)
