@@ -112,27 +112,28 @@ class Process:
 
     async def _lead(self, api: KubeApi) -> int:
         settings = self.settings
-        leader = Leader(KubeCluster(api), settings.lease_namespace, settings.lease_name, settings.identity)
+        present = await self._until_stop(served(KubeCluster(api)))  # before leading: a lease held idle runs out
+        if present is None:
+            return 0
         if not settings.leader_election:
-            return await self._operate(api, KubeCluster(api), asyncio.Event().wait())
+            return await self._operate(api, KubeCluster(api), present, asyncio.Event().wait())
+        leader = Leader(KubeCluster(api), settings.lease_namespace, settings.lease_name, settings.identity)
         self._state = "standby"
         if not await self._until_stop(leader.acquire()):
             return 0
         metrics.LEADING.set(1)
         try:
             fenced = KubeCluster(api, may_write=lambda: leader.leading)
-            return await self._operate(api, fenced, leader.hold())
+            return await self._operate(api, fenced, present, leader.hold())
         finally:
             metrics.LEADING.set(0)
             await leader.release()
 
-    async def _operate(self, api: KubeApi, cluster: KubeCluster, held: Coroutine[Any, Any, Any]) -> int:
+    async def _operate(
+        self, api: KubeApi, cluster: KubeCluster, present: frozenset[Kind], held: Coroutine[Any, Any, Any]
+    ) -> int:
         settings = self.settings
         queue: WorkQueue[Key] = WorkQueue()
-        present = await self._until_stop(served(cluster)) or frozenset()
-        if self._stop.is_set():
-            held.close()
-            return 0
         engine = Engine(cluster, STAGES, queue, settings.config, present=present)
         informing = self._informing = Informing(engine, settings.namespaces, also=frozenset(OURS))
         _publish(engine, queue)
