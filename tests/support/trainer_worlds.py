@@ -22,7 +22,14 @@ from gentrainers.pod import Pod
 
 IMAGES = DataShape(format="images", height=8, width=8, channels=1, levels=16, classes=("a", "b"), shares=(0.5, 0.5))
 PICTURES = DataShape(format="images", height=12, width=12, channels=3, captions=True)
-ROWS = DataShape(format="tabular", columns=5)
+ROWS = DataShape(
+    format="tabular",
+    columns=5,
+    means=(0.0, 50_000.0, -3.0, 1.0, 0.5),
+    scales=(1.0, 20_000.0, 0.001, 0.8, 0.5),
+    tops=(-1.0, -1.0, -1.0, 2.0, 1.0),
+)
+TYPES = ("number", "number", "number", "category", "boolean")
 TEXT = DataShape(format="text", vocab=7, block=16)
 MUSIC = DataShape(format="music", vocab=131, block=16, voices=2, grid=2, first_pitch=3, lowest=40, highest=80)
 
@@ -50,7 +57,7 @@ class Worlds:
         if data.format in ("text", "music"):
             return self.sequences(data)
         if data.format == "tabular":
-            return MemorySplit({"x": self.random.standard_normal((self.n, data.columns)).astype(np.float32)})
+            return MemorySplit({"x": self.table(data)})
         shape = (self.n, data.height, data.width, data.channels)
         flat = self.random.integers(0, data.levels + 1, (self.n, 1, 1, data.channels))  # one colour per picture
         levels = np.clip(flat + self.random.integers(-1, 2, shape), 0, data.levels)
@@ -58,6 +65,14 @@ class Worlds:
         if data.classes:
             arrays["y"] = np.arange(self.n) % len(data.classes)
         return MemorySplit(arrays, [f"picture {i}" for i in range(self.n)] if data.captions else None)
+
+    def table(self, data: DataShape) -> NDArray[np.float32]:
+        """Rows in units of their own: large, small, whole, and here and there missing."""
+        rows = self.random.standard_normal((self.n, data.columns)) * data.scales + data.means
+        tops = np.array(data.tops)
+        rows = np.where(tops < 0, rows, np.clip(rows.round(), 0, tops))
+        rows[0, 1] = np.nan
+        return rows.astype(np.float32)
 
     def sequences(self, data: DataShape) -> MemorySplit:
         low, high = (data.first_pitch + data.lowest, data.first_pitch + data.highest) if data.voices > 1 else (0, 7)
@@ -71,6 +86,8 @@ def write_dataset(folder: Path, data: DataShape, n: int = 64, validation: int = 
     if data.format == "images":
         image = {"height": data.height, "width": data.width, "channels": data.channels, "levels": data.levels}
         body["image"] = {**image, "classes": list(data.classes)}
+    if data.format == "tabular":
+        body["columns"] = [{"name": f"c{i}", "type": t} for i, t in enumerate(TYPES)]
     if data.format in ("text", "music"):
         tokens = {"vocab": data.vocab, "kind": "char", "blockSize": data.block, "voices": data.voices}
         body["tokens"] = {**tokens, "firstPitch": data.first_pitch, "lowest": data.lowest, "highest": data.highest}

@@ -152,6 +152,19 @@ def test_a_trained_model_comes_back_from_disk_the_same(
     assert len(again.sample(2, seed=0)) == 2
 
 
+def test_a_table_comes_back_in_its_own_units(tmp_path: Path) -> None:
+    """Large and small numbers are learnt alike, what is missing harms nothing, and categories are whole."""
+    write_dataset(tmp_path / "data", ROWS, n=256)
+    dials = {**SMALL, "width": 64, "steps": 300, "batch": 64, "lr": 3e-3}
+    report = train.run(a_task(tmp_path, family="flow", hyperparameters=dials), a_pod())
+    assert report.artifact
+    made = np.asarray(model.load(report.artifact.uri).sample(400, seed=0))
+    assert np.abs((made.mean(0) - ROWS.means) / ROWS.scales).max() < 0.5
+    assert np.all((made.std(0) / ROWS.scales > 0.5) & (made.std(0) / ROWS.scales < 2))
+    assert set(np.unique(made[:, 3])) <= {0.0, 1.0, 2.0}
+    assert set(np.unique(made[:, 4])) <= {0.0, 1.0}
+
+
 def test_a_class_is_made_when_it_is_asked_for() -> None:
     module = a_model(made(CASES["flow on images"])).generation()
     assert module.example(4, 0, condition=[1, 0, 1, 1])[1].tolist() == [1, 0, 1, 1]

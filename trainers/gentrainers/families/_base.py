@@ -87,6 +87,9 @@ class DataShape(BaseModel):
     lowest: int = 0  # music: pitches met in training
     highest: int = 127
     columns: int = 0
+    means: tuple[float, ...] = ()  # of each column in the train split
+    scales: tuple[float, ...] = ()
+    tops: tuple[float, ...] = ()  # the largest whole number of a column of whole numbers that start at 0; -1 for others
 
     @property
     def sample(self) -> tuple[int, ...]:
@@ -101,7 +104,8 @@ class DataShape(BaseModel):
     def encode(self, x: Tensor) -> Tensor:
         """Turn stored samples into what nets see: images to [batch, channels, height, width] in [-1, 1]."""
         if self.format == "tabular":
-            return x.float()
+            known = (x.float() - x.new_tensor(self.means)) / x.new_tensor(self.scales)
+            return known.nan_to_num(0.0)  # what is missing is taken to be the mean
         return x.permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def decode(self, x: Tensor) -> NDArray[Any]:
@@ -118,11 +122,40 @@ def shape_of(body: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], captio
     known |= {k: v for k, v in body.get("tokens", {}).items() if k != "blockSize"}
     known["block"] = body.get("tokens", {}).get("blockSize", 0)
     if body["format"] == "tabular":
-        known["columns"] = arrays["x"].shape[1]
+        known |= {"classes": body.get("classes", []), **columns_of(arrays["x"], [c["type"] for c in body["columns"]])}
     if "y" in arrays and known.get("classes"):
         counts = np.bincount(arrays["y"], minlength=len(known["classes"]))
         known["shares"] = (counts / max(counts.sum(), 1)).tolist()
     return DataShape(**known)
+
+
+def columns_of(x: NDArray[np.float32], types: list[str]) -> dict[str, Any]:
+    """Measure the columns of a table [n, columns]; NaN is what is missing."""
+    full = np.where(np.isnan(x), np.nanmean(x, axis=0, dtype=np.float64), x)
+    spread = full.std(axis=0)
+    tops = [float(np.nanmax(x[:, j])) if kind in ("category", "boolean") else -1.0 for j, kind in enumerate(types)]
+    means, scales = full.mean(axis=0).tolist(), np.where(spread > 0, spread, 1.0).tolist()
+    return {"columns": x.shape[1], "means": means, "scales": scales, "tops": tops}
+
+
+class Finish(nn.Module):
+    """From what nets see to what comes out: images in [0, 1]; rows in the data's own units, categories whole."""
+
+    means: Tensor
+    scales: Tensor
+    tops: Tensor
+
+    def __init__(self, data: DataShape) -> None:
+        super().__init__()
+        self.table = data.format == "tabular"
+        for name in ("means", "scales", "tops"):
+            self.register_buffer(name, torch.tensor(getattr(data, name)), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.table:
+            return (x / 2 + 0.5).clamp(0, 1)
+        row = x * self.scales + self.means
+        return torch.where(self.tops < 0, row, torch.minimum(row.round().clamp(min=0), self.tops))
 
 
 class Loss(dict[str, Tensor]):

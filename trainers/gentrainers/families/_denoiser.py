@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gencontract.codes import Code
 from gentrainers.errors import JobError
-from gentrainers.families._base import CAPTION_BYTES, Batch, Config, DataShape, Generation, TensorSpec
+from gentrainers.families._base import CAPTION_BYTES, Batch, Config, DataShape, Finish, Generation, TensorSpec
 from gentrainers.nets.dit import Dit
 from gentrainers.nets.embed import Told
 from gentrainers.nets.mlp import Mlp
@@ -120,15 +120,11 @@ class DenoiserGeneration(Generation):
 
     def __init__(self, told: str, data: DataShape) -> None:
         super().__init__()
-        self.data, self.shares = data, data.shares
+        self.shares, self.finish = data.shares, Finish(data)
         self.classes = len(data.classes)
         name = "row" if data.format == "tabular" else "image"
         self.inputs = [TensorSpec("noise", "float32", (-1, *data.sample), "normal"), *told_spec(told, data)]
         self.outputs = [TensorSpec(name, "float32", (-1, *data.sample))]
-
-    def finish(self, x: Tensor) -> Tensor:
-        """Turn what nets see into the output: images in [0, 1], rows as they are."""
-        return x if self.data.format == "tabular" else (x / 2 + 0.5).clamp(0, 1)
 
 
 def told_spec(told: str, data: DataShape) -> list[TensorSpec]:

@@ -95,7 +95,8 @@ class DiffusionGeneration(DenoiserGeneration):
             here = self.slope(y, high, condition)
             guess = y + (low - high) * here
             y = y + (low - high) * (here + self.slope(guess, low, condition)) / 2 if low else guess
-        return self.finish(y)
+        finished: Tensor = self.finish(y)
+        return finished
 
     def slope(self, y: Tensor, sigma: float, condition: Tensor | None) -> Tensor:
         def net(at: Tensor, levels: Tensor, told: Tensor | None) -> Tensor:

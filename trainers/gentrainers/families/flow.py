@@ -73,7 +73,8 @@ class FlowGeneration(DenoiserGeneration):
             here = self.velocity(x, step * size, condition)
             guess = x + size * here
             if step + 1 == self.steps:
-                return self.finish(guess)
+                finished: Tensor = self.finish(guess)
+                return finished
             x = x + size * (here + self.velocity(guess, (step + 1) * size, condition)) / 2
         raise AssertionError("steps is positive")
 

@@ -13,7 +13,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from gentrainers.families._base import Batch, Config, DataShape, Family, Generation, Loss, Nets, TensorSpec
+from gentrainers.families._base import Batch, Config, DataShape, Family, Finish, Generation, Loss, Nets, TensorSpec
 from gentrainers.nets.coder import Decoder, Encoder
 from gentrainers.rng import Noise
 
@@ -112,14 +112,14 @@ class GanGeneration(Generation):
 
     def __init__(self, generator: nn.Module, data: DataShape, latent: int, classes: int) -> None:
         super().__init__()
-        self.generator, self.shares, self.images = generator, data.shares, data.format == "images"
+        self.generator, self.shares, self.finish = generator, data.shares, Finish(data)
         label = [TensorSpec("label", "int64", (-1,), "label", classes)] if classes else []
         self.inputs = [TensorSpec("noise", "float32", (-1, latent), "normal"), *label]
-        self.outputs = [TensorSpec("image" if self.images else "row", "float32", (-1, *data.sample))]
+        self.outputs = [TensorSpec("row" if data.format == "tabular" else "image", "float32", (-1, *data.sample))]
 
     def forward(self, noise: Tensor, label: Tensor | None = None) -> Tensor:
-        x: Tensor = self.generator(noise, label)
-        return x / 2 + 0.5 if self.images else x
+        out: Tensor = self.finish(self.generator(noise, label))
+        return out
 
 
 FAMILY = Gan

@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
-from gentrainers.families._base import Batch, Config, DataShape, Family, Generation, Loss, Nets, TensorSpec
+from gentrainers.families._base import Batch, Config, DataShape, Family, Finish, Generation, Loss, Nets, TensorSpec
 from gentrainers.nets.coder import Decoder, Encoder
 from gentrainers.rng import Noise
 
@@ -67,7 +67,7 @@ class Vae(Family[VaeConfig]):
 
     def nll(self, nets: Nets, batch: Batch, noise: Noise) -> Tensor:
         reconstruction, divergence = self.terms(nets["model"], batch, noise)
-        return reconstruction + divergence
+        return reconstruction + divergence + sum(math.log(s) for s in self.data.scales)  # a table's own units
 
     def terms(self, net: nn.Module, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return both terms of -ELBO in nats: [batch] each."""
@@ -125,7 +125,7 @@ class VaeGeneration(Generation):
 
     def __init__(self, decoder: nn.Module, data: DataShape, latent: int, likelihood: str) -> None:
         super().__init__()
-        self.decoder, self.likelihood = decoder, likelihood
+        self.decoder, self.likelihood, self.finish = decoder, likelihood, Finish(data)
         self.inputs = [TensorSpec("noise", "float32", (-1, latent), "normal")]
         self.outputs = [TensorSpec("row" if data.format == "tabular" else "image", "float32", (-1, *data.sample))]
 
@@ -133,7 +133,8 @@ class VaeGeneration(Generation):
         out: Tensor = self.decoder(noise)
         if self.likelihood == "binomial":
             return out.sigmoid()
-        return (torch.tanh(out) / 2 + 0.5) if self.likelihood == "logistic" else out
+        finished: Tensor = self.finish(torch.tanh(out) if self.likelihood == "logistic" else out)
+        return finished
 
 
 FAMILY = Vae
