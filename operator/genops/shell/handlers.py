@@ -20,6 +20,12 @@ Arrival = Callable[[Kind, str | None, Manifest], None]
 
 # A service account's token is renewed every hour; kopf asks again this often.
 LOGIN_LIFETIME = timedelta(minutes=10)
+KEEPER_OF_WATCHES = "multidimensional multitasker"  # kopf's own name for it
+SHUTDOWN_SECONDS = 5.0
+
+
+class WatchBroke(RuntimeError):
+    """Nothing is watched any more."""
 
 
 class Informer:
@@ -30,17 +36,47 @@ class Informer:
         self._settings = _settings(labelled)
         self._stop, self.ready = asyncio.Event(), asyncio.Event()
 
-    async def run(self, namespaces: tuple[str, ...]) -> None:
-        """Watch until stopped. Raises what kopf raises when it cannot go on."""
-        await kopf.operator(
-            registry=self._registry,
-            settings=self._settings,
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-            stop_flag=self._stop,
-            ready_flag=self.ready,
+    async def run(self, namespaces: tuple[str, ...], on_ready: Callable[[], None]) -> None:
+        """Watch until stopped. Raises WatchBroke, or what kopf raises, when it cannot go on.
+
+        kopf takes over the process's signals when it starts; `on_ready` is called after that.
+        """
+        whole = asyncio.create_task(
+            kopf.operator(
+                registry=self._registry,
+                settings=self._settings,
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=self._stop,
+                ready_flag=self.ready,
+            )
         )
+        try:
+            await self._watch_over(whole, on_ready)
+        finally:
+            whole.cancel()
+            await asyncio.wait({whole}, timeout=SHUTDOWN_SECONDS)
+        if whole.done() and not whole.cancelled():
+            whole.result()
+
+    async def _watch_over(self, whole: "asyncio.Task[None]", on_ready: Callable[[], None]) -> None:
+        """Return when kopf has ended, or the task that keeps its watches has.
+
+        kopf 1.45 can hang while it shuts down: a watch that waits for its answer is not cancelled, since the callback
+        that should do it runs outside of any task. So its end is not waited for.
+        """
+        ready = asyncio.create_task(self.ready.wait())
+        await asyncio.wait({whole, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if whole.done():
+            return
+        on_ready()
+        hearts = {task for task in asyncio.all_tasks() if task.get_name() == KEEPER_OF_WATCHES}
+        await asyncio.wait({whole, *hearts}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({whole}, timeout=SHUTDOWN_SECONDS)
+        if not whole.done() and not self._stop.is_set():
+            raise WatchBroke("kopf's watches ended, and kopf did not")
 
     def stop(self) -> None:
         """Ask `run` to return."""

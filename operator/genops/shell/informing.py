@@ -47,13 +47,24 @@ class Informing:
         self._wake(kind, manifest)
 
     async def resync(self) -> None:
-        """List every kind, mend the store, and have every object of ours looked at."""
+        """List every kind, mend the store, and have every object of ours looked at.
+
+        A kind whose listing fails keeps no other from being mended. Raises the first error in the end.
+        """
+        failed: list[ClusterError] = []
         for kind in (*self.whole, *self.labelled):
-            for manifest in await self._changed(kind):
+            try:
+                changed = await self._changed(kind)
+            except ClusterError as error:
+                failed.append(error)
+                continue
+            for manifest in changed:
                 self._wake(kind, manifest)
         for kind in self._engine.stages:
             for key in self._engine.store.keys(kind):
                 self._engine.queue.add(key)
+        if failed:
+            raise failed[0]
         self._synced_at = time.monotonic()
 
     @property

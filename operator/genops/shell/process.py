@@ -63,7 +63,7 @@ class Parts:
     async def first_end(self, stop: asyncio.Event) -> bool:
         """Wait until a stop is asked for, or a part ends. Says whether it was asked for.
 
-        kopf takes over the signals once it runs, so its quiet end is a request to stop as well.
+        kopf takes over the signals while it starts, so its quiet end is a request to stop as well.
         """
         asked = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([asked, *self._all()], return_when=asyncio.FIRST_COMPLETED)
@@ -137,10 +137,11 @@ class Process:
         engine = Engine(cluster, STAGES, queue, settings.config, present=present)
         informing = self._informing = Informing(engine, settings.namespaces, also=frozenset(OURS))
         _publish(engine, queue)
+        holding = asyncio.create_task(held)  # from now on: the first look may take longer than a lease holds
         await self._until_stop(self._first_look(informing))
         parts = Parts(
             informer=asyncio.create_task(self._inform(api, informing)),
-            others=[asyncio.create_task(informing.resync_forever(settings.resync_seconds)), asyncio.create_task(held)],
+            others=[asyncio.create_task(informing.resync_forever(settings.resync_seconds)), holding],
             workers=[asyncio.create_task(engine.work()) for _ in range(settings.workers)],
         )
         self._state = "ready"
@@ -159,7 +160,7 @@ class Process:
         for attempt in itertools.count():
             self._informer = Informer(api, informing.whole, informing.labelled, informing.arrived)
             try:
-                await self._informer.run(self.settings.namespaces)
+                await self._informer.run(self.settings.namespaces, on_ready=self._take_signals)
                 break
             except Exception as error:
                 delay = min(2.0**attempt, WATCH_CAP_SECONDS)
