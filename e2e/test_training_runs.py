@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 ROLE = "genops.dev/role=train"
 PATIENCE = 420.0
 # Long enough that a run is still under way when a status of five seconds ago says so, on a fast machine too.
-STEPS, STEPS_OF_TWO = 8000, 3000
+STEPS, STEPS_OF_TWO = 3000, 1000
 DIGITS = {
     "apiVersion": "genops.dev/v1alpha1",
     "kind": "GenDataset",
