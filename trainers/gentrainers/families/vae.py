@@ -23,7 +23,7 @@ FEW = 32  # up to so many levels, a pixel is binomial
 
 class VaeConfig(Config):
     PRESETS = {
-        "xs": {"width": 256, "depth": 2, "latent": 16, "steps": 600, "batch": 128, "lr": 2e-3},
+        "xs": {"width": 256, "depth": 2, "latent": 16, "steps": 450, "batch": 128, "lr": 2e-3},
         "s": {"width": 256, "depth": 3, "latent": 32, "steps": 10000, "batch": 128},
         "m": {"width": 512, "depth": 4, "latent": 64, "steps": 50000, "batch": 256},
         "l": {"width": 1024, "depth": 6, "latent": 128, "steps": 200000, "batch": 512},

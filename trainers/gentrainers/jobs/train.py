@@ -173,8 +173,12 @@ def _finished(task: TrainTask, data: Dataset, trainer: Trainer, base: str) -> Re
         checkpoint=trainer.checkpoints.last,
         step=trainer.counters.step,
         samples=trainer.counters.step * kind.config.batch,
-        metrics=[MetricReport(name=name, value=value) for name, value in sorted(metrics.items()) if np.isfinite(value)],
+        metrics=_told(metrics | {"checkpoint.blockedSeconds": trainer.checkpoints.blocked}),
     )
+
+
+def _told(metrics: dict[str, float]) -> list[MetricReport]:
+    return [MetricReport(name=name, value=value) for name, value in sorted(metrics.items()) if np.isfinite(value)]
 
 
 def _body(task: TrainTask, kind: Family[Any], data: Dataset, base: str) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 import math
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 SMALL = 256  # up to so many numbers per sample, an MLP
+WAVES = 4  # octaves of sines and cosines that a table's encoder sees
 COARSE = 4  # images are halved down to about so many pixels
 
 
@@ -57,12 +59,23 @@ def halvings(shape: tuple[int, ...]) -> int:
     return count
 
 
+class Waves(nn.Module):
+    """Rows [batch, n], and sines and cosines of them: without these a net sees fine structure late (Gorishniy 2022)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = [x * (math.pi * 2**k / 2) for k in range(WAVES)]
+        return torch.cat([x, *(a.sin() for a in angles), *(a.cos() for a in angles)], dim=1)
+
+
 class Encoder(nn.Module):
     """[batch, *shape] to [batch, out]."""
 
     def __init__(self, shape: tuple[int, ...], out: int, width: int, depth: int, dropout: float = 0.0) -> None:
         super().__init__()
-        if math.prod(shape) <= SMALL or len(shape) == 1:
+        if len(shape) == 1:
+            self.body = nn.Sequential(Waves(), vectors((1 + 2 * WAVES) * shape[0], out, width, depth, dropout))
+            return
+        if math.prod(shape) <= SMALL:
             self.body = nn.Sequential(nn.Flatten(), vectors(math.prod(shape), out, width, depth, dropout))
             return
         times, channels = halvings(shape), max(width // 4, 16)
