@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,36 @@ def test_a_task_that_cannot_be_read_is_refused_by_field(
     said = json.loads(capsys.readouterr().out.splitlines()[-1])["message"]
     assert "task.train.family: Input should be" in said
     assert 'got "flowers"' in said
+
+
+def test_a_job_that_hangs_is_ended_as_stalled(tmp_path: Path) -> None:
+    code = """
+import time
+from gentrainers import pod
+
+def work(task, it):
+    it.alive(0.2)
+    time.sleep(60)
+
+class Task:
+    verb = "train"
+
+pod.run(Task, work)
+"""
+    environ = {**os.environ, "GENOPS_TERMINATION_LOG": str(tmp_path / "log")}
+    ended = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    report = decode_report((tmp_path / "log").read_text())
+    assert (ended.returncode, report.code if report else None) == (Code.STALLED, Code.STALLED)
+    assert "most recent call first" in ended.stderr
+
+
+def test_a_job_that_rests_is_not_watched() -> None:
+    ended: list[bool] = []
+    it = pod.Pod(Silent(), stalled=lambda: ended.append(True))
+    it.alive(0.3)
+    it.rest()
+    time.sleep(1.5)
+    assert not ended
 
 
 def test_the_seam_itself_does_not_import_torch(tmp_path: Path) -> None:

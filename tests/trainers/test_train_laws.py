@@ -139,6 +139,21 @@ def test_a_file_written_from_memory_is_read_by_safetensors(dtype: torch.dtype, t
         assert torch.equal(value, tensors[name])
 
 
+def test_utilisation_is_told_where_the_peak_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The net of the test does about 6 FLOPs per weight and sample in a step; the counter agrees within a half."""
+    from gentrainers import flops, loop
+
+    write_dataset(tmp_path / "data", IMAGES)
+    monkeypatch.setattr(flops, "peak", lambda device, precision: 1e12)
+    meters: list[flops.Meter] = []
+    monkeypatch.setattr(loop.Meter, "mfu", lambda self, pace: meters.append(self) or 0.5)
+    pod = a_pod()
+    train.run(a_task(tmp_path, hyperparameters=DIALS), pod)
+    weights = sum(p.numel() for net in model.load(str(tmp_path / "model")).nets.values() for p in net.parameters())
+    assert meters[0].flops == pytest.approx(6 * weights * DIALS["batch"], rel=0.5)
+    assert pod.screen.shown[-1].mfu == 0.5  # type: ignore[attr-defined]
+
+
 def test_flops_are_those_of_the_matrix_product() -> None:
     assert count(lambda: torch.ones(4, 8) @ torch.ones(8, 16)) == 2 * 4 * 8 * 16
 

@@ -31,6 +31,7 @@ from gentrainers.pod import Pod
 
 STRIKES = 3  # reloads after a non-finite step, before the run is given up
 LOOKS = 200  # rows of history in a run
+PATIENCE = 300.0  # seconds without a step, at least, before a run counts as stalled
 AGREE = 8  # on a GPU, steps between agreements of all processes on stopping and saving
 
 
@@ -69,6 +70,8 @@ class Trainer:
         config, world = plan.config, plan.world
         self.nets = {turn: net.to(world.device) for turn, net in nets.items()}
         self.meter = Meter(world.device, config.precision)
+        if self.meter.peak:
+            self._learn_flops()
         self.running = {turn: self._prepared(net) for turn, net in self.nets.items()}
         self.trained = {
             turn: {n: p for n, p in net.named_parameters() if p.requires_grad} for turn, net in self.nets.items()
@@ -85,6 +88,23 @@ class Trainer:
         if self.plan.config.compile:
             net.compile()
         return spread(net, self.plan.world, self.plan.config.parallel, self.plan.config.precision)
+
+    def _learn_flops(self) -> None:
+        """Count what a step costs on a few samples, before anything is compiled or spread over processes."""
+        few = min(2, self.plan.config.batch)
+        which, epochs = rng.visits(self.plan.seed, len(self.plan.feed), 0, few)
+        batch = moved(self.plan.feed.batch(which, epochs), self.plan.world.device)
+
+        def work() -> None:
+            for turn in self.plan.kind.turns:
+                noise = rng.noise("flops", total=few, device=self.plan.world.device)
+                with self._precision():
+                    loss = self.plan.kind.loss(turn, self.nets, batch, noise)
+                loss.total.backward()  # type: ignore[no-untyped-call]
+
+        self.meter.learn(work, self.plan.config.batch / few)
+        for net in self.nets.values():
+            net.zero_grad(set_to_none=True)
 
     # -- a step
 
@@ -255,6 +275,7 @@ class Trainer:
         while True:
             try:
                 ended = self._run(pod)
+                pod.rest()
                 self.save()
                 self.checkpoints.wait()
                 return ended
@@ -263,12 +284,15 @@ class Trainer:
 
     def _run(self, pod: Pod) -> bool:
         config = self.plan.config
-        pace = Pace(self.counters.step)
+        pace, slowest = Pace(self.counters.step), 0.0
         if self.counters.step == 0:
             self.save()  # shows at once that the store works, and is what the first reload goes back to
         while self.counters.step < config.steps:
+            began = time.monotonic()
             self.advance()
             self._look()
+            slowest = max(slowest, time.monotonic() - began)
+            pod.alive(max(PATIENCE, 20 * slowest))
             stop, save = self._agree(pod)
             if stop:
                 return False

@@ -5,10 +5,12 @@ termination logs. This module must not know what any job does, and it does not i
 """
 
 import errno
+import faulthandler
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -49,6 +51,9 @@ class Pod:
     _stopping: bool = False
     _last: float = field(default=float("-inf"))
     _stage: str = ""
+    stalled: Callable[[], None] = lambda: None
+    _watched: bool = False
+    _deadline: float = 0.0
 
     @property
     def stopping(self) -> bool:
@@ -70,6 +75,23 @@ class Pod:
         while not self._stopping and self.clock() < until:
             time.sleep(min(0.1, max(until - self.clock(), 0)))
         return self._stopping
+
+    def alive(self, patience: float) -> None:
+        """Say that work goes on. Unless it is said again within `patience` seconds, the process ends as STALLED."""
+        self._deadline = self.clock() + patience
+        if not self._watched:
+            self._watched = True
+            threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        while (left := self._deadline - self.clock()) > 0:
+            time.sleep(min(left, 1))
+        if self._watched:
+            self.stalled()
+
+    def rest(self) -> None:
+        """Stop watching: what comes next has no steps."""
+        self._watched, self._deadline = False, float("-inf")
 
     @property
     def due(self) -> bool:
@@ -132,6 +154,7 @@ def run(task: Any, job: Job) -> int:
     terminal = sys.stdout.isatty()
     pod = Pod(Bar() if terminal else Lines(sys.stdout), rank=rank_in(os.environ), every=_every(terminal))
     _stop_on_signals(pod)
+    pod.stalled = lambda: _give_up(task.verb, pod.rank, terminal)
     started = time.monotonic()
     report = _answer(task, job, pod)
     pod.screen.close()
@@ -163,6 +186,14 @@ def outcome(error: BaseException) -> tuple[Code, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Code.STORE_FULL, f"No room to write ({_first_line(error)}); free some or make the store larger"
     return Code.CRASHED, f"{type(error).__name__}: {_first_line(error)}; the log has the trace"
+
+
+def _give_up(verb: str, rank: int, terminal: bool) -> None:
+    """End a process whose work hangs: nothing else would, since it hangs outside of Python."""
+    message = "No step was finished for too long: a process, disk or device that others wait for hangs; see the log"
+    _tell(Report(verb=verb, code=Code.STALLED, message=message), rank, terminal)
+    faulthandler.dump_traceback()
+    os._exit(Code.STALLED)
 
 
 def _answer(task: Any, job: Job, pod: Pod) -> Report:
