@@ -74,6 +74,20 @@ def test_p3_stopped_and_resumed_training_ends_in_the_same_bits(folder: Path, fam
     assert len({artifact.sha256_file(e / "rank-00000.safetensors") for e in ends}) == 1
 
 
+def test_p3_a_history_does_not_show_where_its_run_was_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are means over steps; a stop in the middle of a row loses nothing of it, nor of the model's digest."""
+    monkeypatch.setattr("gentrainers.loop.LOOKS", 2)
+    whole, parts = (a_run(folder, n) for n in ("whole", "parts"))
+    train.run(whole, a_pod())
+    for step in (4, 7, 13):
+        train.run(parts, StopsAt(step))
+    train.run(parts, a_pod())
+    histories = [(folder / n / "checkpoints" / "history.jsonl").read_text() for n in ("whole", "parts")]
+    assert len(histories[0].splitlines()) == 2
+    assert histories[0] == histories[1]
+    assert artifact.digest_of(whole.output) == artifact.digest_of(parts.output)
+
+
 def test_p1_a_killed_run_loses_no_more_than_what_came_after_its_last_checkpoint(folder: Path) -> None:
     """A real SIGKILL. The next process goes on from the newest whole checkpoint, and ends in the same bits."""
     task = a_task(

@@ -58,6 +58,13 @@ class World:
         td.all_reduce(value)
         return value / self.size
 
+    def gather(self, value: Any) -> list[Any]:
+        """Collect a small value from every process, in all of them."""
+        out = [value] * self.size
+        if self.size > 1:
+            td.all_gather_object(out, value)
+        return out
+
     def token(self) -> str:
         """Return a random word that is the same in all processes."""
         mine: list[Any] = [secrets.token_hex(8)]

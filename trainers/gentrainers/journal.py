@@ -4,13 +4,16 @@ Adds up losses on the device and reads them only when a row is due. Knows number
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 HISTORY = "history.jsonl"
+Unwritten = dict[str, tuple[float, int]]  # by name: a sum, and of how many
 
 
 class Journal:
@@ -39,11 +42,24 @@ class Journal:
             self._sums[key] = value.detach() if before is None else before + value.detach()
             self._count[key] = self._count.get(key, 0) + 1
 
-    def row(self, step: int, lr: float) -> None:
-        """Write the means since the last row."""
-        means = {name: float(total) / self._count[name] for name, total in self._sums.items()}
+    def row(self, step: int, lr: float, agreed: Callable[[Tensor], Tensor]) -> None:
+        """Write the means since the last row, `agreed` upon by all processes."""
+        means: dict[str, float] = {}
+        if self._sums:
+            each = torch.stack([total / self._count[name] for name, total in self._sums.items()])
+            means = dict(zip(self._sums, agreed(each).tolist(), strict=True))
         self._sums, self._count = {}, {}
         self.note(step, {**means, "lr": lr})
+
+    def unwritten(self) -> Unwritten:
+        """Return what was added since the last row: part of a run's state, since a row may span a stop."""
+        pairs = {name: (float(total), self._count[name]) for name, total in self._sums.items()}
+        return {name: pair for name, pair in pairs.items() if math.isfinite(pair[0])}
+
+    def take_up(self, unwritten: Unwritten) -> None:
+        """Go on from what was added since the last row."""
+        self._sums = {name: torch.tensor(total) for name, (total, _) in unwritten.items()}
+        self._count = {name: count for name, (_, count) in unwritten.items()}
 
     def note(self, step: int, numbers: dict[str, float]) -> None:
         """Write a row."""

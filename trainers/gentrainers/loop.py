@@ -25,7 +25,7 @@ from gentrainers.errors import JobError
 from gentrainers.families import Config, Family
 from gentrainers.feed import Feed, moved
 from gentrainers.flops import Meter
-from gentrainers.journal import Journal
+from gentrainers.journal import Journal, Unwritten
 from gentrainers.optim import Optimizers, norm_of, rate
 from gentrainers.pod import Pod
 
@@ -199,7 +199,8 @@ class Trainer:
         self._check()
         if self.counters.struck < self.counters.step - 1:
             self.counters.strikes = 0
-        body = {"identity": self.plan.identity, "counters": vars(self.counters)}
+        unwritten = self.plan.world.gather(self.journal.unwritten())
+        body = {"identity": self.plan.identity, "counters": vars(self.counters), "unwritten": unwritten}
         self.checkpoints.save(self.counters.step, self.tensors(), body)
         self._saved_at = time.monotonic()
 
@@ -219,6 +220,8 @@ class Trainer:
         for turn, optimizer in self.optimizers.items():
             optimizer.restore(self._optimizer_state(found, f"optimizer/{turn}/"))
         self.counters = Counters(**found.body["counters"])
+        self.journal.rewind(self.counters.step)
+        self.journal.take_up(_share(found.body["unwritten"], self.plan.world))
 
     def _optimizer_state(self, found: Found, prefix: str) -> dict[str, Tensor]:
         turn = prefix.split("/")[1]
@@ -261,7 +264,6 @@ class Trainer:
         skipped = [*self.counters.skipped, bad]
         self.load(found)
         self.counters.strikes, self.counters.struck, self.counters.skipped = strikes, bad, skipped
-        self.journal.rewind(self.counters.step)
 
     def close(self) -> None:
         """End the threads."""
@@ -309,7 +311,7 @@ class Trainer:
         if self.plan.world.device.type == "cpu" or row:
             self._check()
         if row:
-            self.journal.row(step, rate(config, step - 1) * config.lr)
+            self.journal.row(step, rate(config, step - 1) * config.lr, self.plan.world.mean)
         if config.evaluate_every and step % config.evaluate_every == 0:
             self.journal.note(step, self.validated())
 
@@ -351,6 +353,14 @@ class Trainer:
             mfu=self.meter.mfu(steps_per_second / self.plan.world.size),
             checkpoint=self.checkpoints.last,
         )
+
+
+def _share(unwritten: list[Unwritten], world: World) -> Unwritten:
+    """Pick this process' sums; where other processes saved them, everyone takes their mean."""
+    if len(unwritten) == world.size:
+        return unwritten[world.rank]
+    totals = {name: sum(u[name][0] for u in unwritten) / len(unwritten) for name in unwritten[0]}
+    return {name: (total, unwritten[0][name][1]) for name, total in totals.items()}
 
 
 def _like(found: Found, name: str, parameter: Tensor | None) -> Tensor:

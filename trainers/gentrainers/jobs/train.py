@@ -126,9 +126,9 @@ def _resume(task: TrainTask, trainer: Trainer) -> None:
     if task.resume == "Never":
         trainer.checkpoints.clear()
     found = trainer.newest()
+    trainer.journal.open(found.report.step if found else 0)
     if found:
         trainer.load(found)
-    trainer.journal.open(trainer.counters.step)
 
 
 def _validation(kind: Family[Any], data: Dataset, task: TrainTask) -> Any:
