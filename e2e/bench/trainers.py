@@ -303,10 +303,9 @@ GATES = (
         "diffusion on digits",
         DIGITS,
         "diffusion",
-        {"steps": 2000, "lr": 2e-3},
+        {},
         distances((8, 18)),
         {"FD at 18 steps": Bound(2.0), "classes": Bound(10, more=True)},
-        aim=True,
     ),
     Gate(
         "GAN, 25 modes",

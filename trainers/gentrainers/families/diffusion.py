@@ -30,7 +30,7 @@ from gentrainers.rng import Noise
 
 class DiffusionConfig(DenoiserConfig):
     PRESETS = {
-        "xs": {"width": 192, "depth": 3, "steps": 4000, "batch": 256, "sample_steps": 18},
+        "xs": {"width": 192, "depth": 3, "steps": 2000, "batch": 256, "lr": 2e-3, "sample_steps": 18},
         "s": {"width": 256, "depth": 4, "steps": 10000, "batch": 256, "sample_steps": 18},
         "m": {"width": 384, "depth": 6, "steps": 50000, "batch": 512, "sample_steps": 18},
         "l": {"width": 768, "depth": 12, "steps": 200000, "batch": 1024, "sample_steps": 18},
