@@ -17,7 +17,13 @@ from gentrainers.serving.backend import engine as engines
 from gentrainers.serving.backend.engine import Engine
 
 SEQUENCE: dict[str, Any] = {"format": "text", "vocab": 20, "block": 8}
-TABLE: dict[str, Any] = {"format": "tabular", "columns": 5}
+TABLE: dict[str, Any] = {
+    "format": "tabular",
+    "columns": 5,
+    "means": [0.0, 1.0, -2.0, 3.0, 10.0],
+    "scales": [1.0, 2.0, 0.5, 1.0, 4.0],
+    "tops": [-1.0] * 5,
+}
 SMALL: dict[str, Any] = {"width": 32, "depth": 1}
 
 

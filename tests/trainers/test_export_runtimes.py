@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_engines import a_graph
+from tiny_engines import DIGITS, a_graph
 
 from gentrainers import exporters
 from gentrainers.exporters import Graph, NotBuilt, Options
 from gentrainers.exporters import _check as check
 from gentrainers.exporters._subject import describe
+from gentrainers.families import DataShape
 from gentrainers.serving.backend import engine as engines
 from gentrainers.serving.backend.engine import Engine
 
@@ -24,7 +25,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 
 def spec_of(graph: Graph) -> dict[str, Any]:
-    return describe(graph.generation, graph.generation.data)
+    return describe(graph.generation, DataShape(**DIGITS))
 
 
 def built(graph: Graph, name: str, precision: str, folder: Path) -> Engine:
