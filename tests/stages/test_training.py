@@ -503,6 +503,16 @@ def test_suspend_holds_the_job_and_resume_lets_it_go_on() -> None:
     assert again.status["progress"]["step"] == 60
 
 
+def test_a_pod_that_saved_and_ended_because_it_was_suspended_is_no_failure() -> None:
+    run = Training().told(Training().plan(FRESH.running(heard(50, 10)))).becoming(suspend=True)
+    asked = FRESH.pod_failed(Code.PREEMPTED, "Asked to stop after step 50; saved", checkpoint=STEP)
+    plan = run.plan(asked)
+    assert plan.status["checkpoint"]["step"] == STEP.step
+    assert "lastFailure" not in plan.status
+    crashed = run.plan(FRESH.pod_failed(Code.CRASHED, "boom"))
+    assert crashed.status["lastFailure"]["exitCode"] == Code.CRASHED, "what went wrong is told all the same"
+
+
 def test_a_run_that_begins_suspended_starts_nothing() -> None:
     job = jobs_of(Training(suspend=True).plan())[0]
     assert job["spec"]["suspend"] is True

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from gencontract.codes import Code
 from gencontract.report import Report, Usage
 from genops.core.conditions import is_true
 from genops.core.jobs import Failure, age
@@ -53,11 +54,17 @@ def settled(obj: Resource[Spec]) -> frozenset[int]:
 
 
 def conclude(obj: Resource[Spec], runs: Sequence[Run], recorded: bool, now: str) -> Outcome:
-    """Read what came of the runs."""
+    """Read what came of the runs. A pod that ended because its run was suspended is no failure."""
     kept, before = {k: obj.status[k] for k in KEPT if k in obj.status}, _last_failure(obj.status)
     if recorded:
         ended = is_true(obj.status, "Complete")
         return Outcome(kept, succeeded=ended, failed=not ended, failure=before)
+    outcome = _come(obj, kept, before, runs, now)
+    stopped = obj.spec.suspend and outcome.failure is not None and outcome.failure.exit_code == Code.PREEMPTED
+    return replace(outcome, failure=before) if stopped and not outcome.failed else outcome
+
+
+def _come(obj: Resource[Spec], kept: Manifest, before: Failure | None, runs: Sequence[Run], now: str) -> Outcome:
     if obj.spec.search:
         return _of_search(obj.spec.search, kept, before, runs, now)
     return _of_run(kept, before, runs[0], now) if runs else Outcome(kept, failure=before)
