@@ -15,6 +15,7 @@ from genops.shell.informing import Informing
 from genops.shell.queue import WorkQueue
 from genops.stages import STAGES
 from genops.stages.model import MODEL
+from genops.stages.model.retraining import APPROVE_RETRAINING
 from genops.stages.model.status import APPROVE
 
 SAMPLE = yaml.safe_load((Path(__file__).parents[2] / "manifests/samples/model/digits.yaml").read_text())
@@ -263,5 +264,94 @@ def test_a_settled_model_is_written_no_more() -> None:
         idea.queue.add(Key(GEN_MODEL, "team", "digits"))
         await idea.settle()
         assert idea.cluster.calls == []
+
+    go(story)
+
+
+RETRAIN = {"causes": ["Drift"], "cooldownSeconds": 0}
+WATCH = [{"name": "inputs", "of": "input", "test": "psi", "threshold": 0.2, "action": "Retrain"}]
+
+
+async def drifting(value: str = "True", weights: str = WEIGHTS, **changes: Any) -> Idea:
+    """Build an idea whose first run is served and whose deployment says whether it has drifted."""
+    template = {"spec": {**SAMPLE["spec"]["deployment"]["template"]["spec"], "drift": WATCH}}
+    policy = {**RETRAIN, **changes.pop("retrain", {})}
+    idea = await (await Idea(retrain=policy, deployment={"template": template}, **changes).begin()).run(1)
+    await idea.deployed()
+    return await drifts(idea, value, weights)
+
+
+async def drifts(idea: Idea, value: str = "True", weights: str = WEIGHTS, watch: str = "inputs") -> Idea:
+    said = [{"type": "Ready", "status": "True", "message": ""}, {"type": "Drifted", "status": value, "message": ""}]
+    stable = {"digest": weights, "engineDigest": ENGINE}
+    idea.cluster.set_status(
+        Key(GEN_DEPLOYMENT, "team", "digits"),
+        {
+            "conditions": said,
+            "phase": "Serving",
+            "stable": stable,
+            "drift": [{"name": watch, "since": "2026-01-01T00:00:00Z"}],
+        },
+    )
+    return await idea.settle()
+
+
+def test_a_drift_mints_one_run_that_is_judged_against_what_is_served() -> None:
+    async def story() -> None:
+        idea = await drifting()
+        assert idea.where == ("Retraining", "Serving")
+        assert idea.names(GEN_DATASET) == ["digits-1", "digits-2"]
+        await drifts(idea)
+        assert idea.names(GEN_DATASET) == ["digits-1", "digits-2"], "a run under way is waited for"
+        other = "sha256:" + "d" * 64
+        await idea.run(2, weights=other)
+        assert idea.spec_of(GEN_EVALUATION, "digits-2")["baseline"] == {"deploymentRef": {"name": "digits"}}
+        assert idea.names(GEN_DATASET) == ["digits-1", "digits-2"], "what is served is not the promoted run yet"
+        await drifts(idea, "False", other)
+        assert [(r["number"], r["cause"], r["outcome"]) for r in idea.status["runs"]] == [
+            (1, "Initial", "Superseded"),
+            (2, "Drift", "Promoted"),
+        ]
+
+    go(story)
+
+
+@pytest.mark.parametrize(
+    ("value", "changes", "says"),
+    [
+        ("False", {}, ""),
+        ("Unknown", {}, ""),
+        ("True", {"retrain": {"cooldownSeconds": 3600}}, "cooldownSeconds"),
+        ("True", {"retrain": {"maxRuns": 1, "windowSeconds": 86400}}, "maxRuns"),
+        ("True", {"budget": {"cpuHours": 0.01}}, "budget.cpuHours is used up"),
+        ("True", {"retrain": {"approve": "Manual"}}, "genops.dev/approve-retraining=2"),
+    ],
+)
+def test_a_run_that_is_held_is_not_minted_and_says_why(value: str, changes: Manifest, says: str) -> None:
+    async def story() -> None:
+        idea = await drifting(value, **changes)
+        assert idea.names(GEN_DATASET) == ["digits-1"]
+        message = idea.status["conditions"][0]["message"]
+        assert says in message
+        assert ("has drifted" in message) == bool(says)
+
+    go(story)
+
+
+def test_a_watch_that_only_alerts_mints_nothing() -> None:
+    async def story() -> None:
+        idea = await drifts(await drifting("False"), watch="outputs")
+        assert idea.names(GEN_DATASET) == ["digits-1"]
+
+    go(story)
+
+
+def test_an_approved_run_starts() -> None:
+    async def story() -> None:
+        idea = await drifting(retrain={"approve": "Manual"})
+        annotations = {"annotations": {APPROVE_RETRAINING: "2"}}
+        await idea.cluster.patch(GEN_MODEL, "team", "digits", {"metadata": annotations})
+        await idea.settle()
+        assert idea.names(GEN_DATASET) == ["digits-1", "digits-2"]
 
     go(story)

@@ -17,6 +17,7 @@ def plan(obj: Resource[Spec], seen: Seen, now: datetime) -> Plan:
         status=said.status,
         conditions=said.conditions,
         happening=said.happening,
+        wake_after=(facts.asked.until - now).total_seconds() if facts.asked and facts.asked.until else None,
     )
 
 

@@ -1,8 +1,9 @@
 """What is known of a GenModel, and how it is said: its runs, the one that counts, and what rests on what.
 
-A run begins when there is none, or when what decides the model (data, training, evaluation, success) has changed since
-the last one. Its number and its inputs' hash are facts in the status; its objects carry the number too, so that a run
-whose objects were made and whose status was not is found again.
+A run begins when there is none, when what decides the model (data, training, evaluation, success) has changed since
+the last one, or when the served model has drifted and nothing holds the run that this asks for. Its number and its
+inputs' hash are facts in the status; its objects carry the number too, so that a run whose objects were made and whose
+status was not is found again.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from genops.core.reasons import Reason
 from genops.core.reporting import Said, number
 from genops.core.rules import Rule, always, first
 from genops.stages.model.chain import Chain, Link, numbers_of, read_chain, read_deployment
+from genops.stages.model.retraining import Asked, asked
 from genops.stages.model.spec import Spec
 
 APPROVE = "genops.dev/approve-run"  # annotation: the number of the run that may be served
@@ -37,6 +39,7 @@ class Facts:
     serves: bool  # whether the idea asks for a deployment
     needs_approval: bool
     usage: Manifest
+    asked: Asked | None = None  # the run that is asked for and still held
 
     @property
     def growing(self) -> bool:
@@ -61,12 +64,15 @@ def inputs_hash(obj: Resource[Spec]) -> str:
 def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
     """Read the world into facts."""
     before = {int(r["number"]): r for r in obj.status.get("runs", ())}
+    deployment = read_deployment(obj, seen)
     current = _current_number(obj, seen, before)
+    next_run = _asked(obj, seen, before, current, deployment, now)
+    if next_run and not next_run.held:
+        current, next_run = next_run.number, None
     known = sorted({current, *before, *numbers_of(seen)})
     chains = {n: read_chain(obj, seen, n) for n in known}
-    deployment = read_deployment(obj, seen)
     served = _served(obj, chains, before, current)
-    runs = [_run(obj, chains[n], before.get(n, {}), n == current, served, deployment, now) for n in known]
+    runs = [_run(obj, chains[n], before, n == current, served, deployment, now) for n in known]
     kept = _kept_numbers(obj, runs, current, served)
     return Facts(
         chain=chains[current],
@@ -79,6 +85,7 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         serves=obj.spec.deployment is not None,
         needs_approval=chains[current].passed and not _approved(obj, current),
         usage=_usage(chains.values()),
+        asked=next_run,
     )
 
 
@@ -94,6 +101,8 @@ def report(facts: Facts) -> Said:
         dataset=facts.chain.dataset.label,
         annotation=APPROVE,
     )
+    if facts.asked:
+        message += f". The served model has drifted and asks for run {facts.asked.number}: {facts.asked.held}"
     shown = facts.served or facts.chain
     status: Manifest = {
         "phase": rule.phase,
@@ -152,6 +161,27 @@ def _current_number(obj: Resource[Spec], seen: Seen, before: dict[int, Manifest]
     return last if same or obj.spec.suspend else last + 1
 
 
+def _asked(
+    obj: Resource[Spec], seen: Seen, before: dict[int, Manifest], current: int, deployment: Link, now: datetime
+) -> Asked | None:
+    """The run that drift asks for, once the last one has ended and the served run's own model answers."""
+    chain = read_chain(obj, seen, current)
+    promoted = [n for n, r in before.items() if r.get("outcome") == "Promoted"]
+    if not promoted or before.get(current, {}).get("outcome") not in ENDED or chain.open or obj.deleting:
+        return None
+    served = _weights(read_chain(obj, seen, max(promoted)))
+    if not served or (deployment.status.get("stable") or {}).get("digest") != served:
+        return None
+    return asked(obj, deployment.status, before, _usage(read_chain(obj, seen, n) for n in before), now)
+
+
+def _cause(chain: Chain, before: Manifest, last: Manifest, inputs: str) -> str:
+    """What asked for a run: one of the same inputs as the run before it was asked for by drift."""
+    if before.get("cause") or chain.number == 1:
+        return str(before.get("cause") or "Initial")
+    return "Drift" if last.get("inputs") == inputs else "SpecChanged"
+
+
 def _approved(obj: Resource[Spec], run: int) -> bool:
     if obj.spec.promotion.mode == "Auto":
         return True
@@ -169,19 +199,21 @@ def _served(obj: Resource[Spec], chains: dict[int, Chain], before: dict[int, Man
 def _run(
     obj: Resource[Spec],
     chain: Chain,
-    before: Manifest,
+    runs: dict[int, Manifest],
     is_current: bool,
     served: Chain | None,
     deployment: Link,
     now: datetime,
 ) -> Manifest:
     """One line of the lineage. What it said before stays where its objects have gone."""
+    before = runs.get(chain.number, {})
+    inputs = before.get("inputs") or inputs_hash(obj)
     outcome, message = _outcome(chain, before, is_current, served)
     ended = outcome in ENDED
     said: Manifest = {
         "number": chain.number,
-        "cause": before.get("cause") or ("Initial" if chain.number == 1 else "SpecChanged"),
-        "inputs": before.get("inputs") or inputs_hash(obj),
+        "cause": _cause(chain, before, runs.get(chain.number - 1, {}), inputs),
+        "inputs": inputs,
         "outcome": outcome,
         "message": message,
         "startedAt": before.get("startedAt") or timestamp(now),

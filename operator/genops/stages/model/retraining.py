@@ -1,0 +1,89 @@
+"""Decide whether a drift asks for a new run, and what still holds it. Pure: facts of the world in, an answer out.
+
+A run is minted only while the last one has ended and the model that drifted is the one served. What it is made of and
+how it is judged is not known here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from genops.core.conditions import is_true, timestamp
+from genops.core.model import Manifest, Resource
+from genops.stages.model.spec import Budget, Retrain, Spec
+
+APPROVE_RETRAINING = "genops.dev/approve-retraining"  # annotation: the number of the run that may start
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run that drift asks for."""
+
+    number: int
+    held: str = ""  # what it waits for, for people; empty when it may start
+    until: datetime | None = None  # when time alone lets it go on
+
+
+def asked(
+    obj: Resource[Spec], deployment: Manifest, before: Mapping[int, Manifest], usage: Manifest, now: datetime
+) -> Asked | None:
+    """Say whether a run is asked for; `deployment` is the status of what is served, `before` all runs known."""
+    policy = obj.spec.retrain
+    if policy is None or obj.spec.suspend or not before or not _drifted(obj, deployment):
+        return None
+    number = max(before) + 1
+    until = max(filter(None, (_cool(policy, before), _room(policy, before, now))), default=None)
+    if until and until > now:
+        return Asked(number, f"it may start at {timestamp(until)}, by retrain.cooldownSeconds or maxRuns", until)
+    spent = _spent(obj.spec.budget, usage)
+    if spent:
+        return Asked(number, f"budget.{spent} is used up; raise it to go on")
+    if policy.approve == "Manual" and obj.metadata.get("annotations", {}).get(APPROVE_RETRAINING) != str(number):
+        return Asked(number, f"annotate the GenModel with {APPROVE_RETRAINING}={number} to start it")
+    return Asked(number)
+
+
+def _drifted(obj: Resource[Spec], deployment: Manifest) -> bool:
+    """Only a watch that is to retrain asks for a run; one that does not know asks for none."""
+    if obj.spec.retrain is None or obj.spec.deployment is None or not is_true(deployment, "Drifted"):
+        return False
+    watches = obj.spec.deployment.template.spec.drift
+    named = {w.name for w in watches if w.action == "Retrain"} if "Drift" in obj.spec.retrain.causes else set()
+    return any(w.get("since") and w.get("name") in named for w in deployment.get("drift", ()))
+
+
+def _cool(policy: Retrain, before: Mapping[int, Manifest]) -> datetime | None:
+    """When the last run has ended long enough."""
+    ends = _moments(before.values(), "finishedAt")
+    return max(ends) + timedelta(seconds=policy.cooldown_seconds) if ends else None
+
+
+def _room(policy: Retrain, before: Mapping[int, Manifest], now: datetime) -> datetime | None:
+    """When the window has room for one more run.
+
+    Runs that history let go are counted by their numbers: all after the last one known to be older than the window.
+    """
+    if policy.max_runs is None or policy.window_seconds is None:
+        return None
+    window = timedelta(seconds=policy.window_seconds)
+    old = [n for n, r in before.items() if any(m <= now - window for m in _moments([r], "startedAt"))]
+    if max(before) - max(old, default=0) < policy.max_runs:
+        return None
+    recent = [r for n, r in before.items() if n not in old]
+    return min(_moments(recent, "startedAt"), default=now) + window
+
+
+def _spent(budget: Budget | None, usage: Manifest) -> str:
+    """Name the limit that the kept runs have reached, or nothing."""
+    if budget is None:
+        return ""
+    used = {name: float(usage.get(name) or 0) / 3600 for name in ("cpuSeconds", "gpuSeconds")}
+    limits = {
+        "cpuHours": (budget.cpu_hours, used["cpuSeconds"]),
+        "gpuHours": (budget.gpu_hours, used["gpuSeconds"]),
+    }
+    return next((name for name, (limit, spent) in limits.items() if limit is not None and spent >= limit), "")
+
+
+def _moments(runs: Iterable[Manifest], field: str) -> list[datetime]:
+    return [datetime.fromisoformat(r[field].replace("Z", "+00:00")) for r in runs if r.get(field)]
