@@ -333,7 +333,7 @@ def test_a_run_that_is_held_is_not_minted_and_says_why(value: str, changes: Mani
         assert idea.names(GEN_DATASET) == ["digits-1"]
         message = idea.status["conditions"][0]["message"]
         assert says in message
-        assert ("has drifted" in message) == bool(says)
+        assert ("asked for by Drift" in message) == bool(says)
 
     go(story)
 

@@ -11,7 +11,8 @@ from genops.core.conditions import timestamp
 from genops.core.kinds import GEN_MODEL
 from genops.core.model import Manifest, Resource, Seen
 from genops.stages.model import MODEL
-from genops.stages.model.retraining import Asked, asked
+from genops.stages.model.cron import next_after
+from genops.stages.model.retraining import Asked, asked, cause
 from genops.stages.model.spec import Spec
 from genops.stages.model.status import inputs_hash
 
@@ -103,3 +104,36 @@ def world() -> Seen:
     serving["conditions"] = [*DRIFTED["conditions"], {"type": "Ready", "status": "True"}]
     deployment = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": serving}
     return Seen(children={**owned, **{k: (deployment,) for k in MODEL.owns if k.kind == "GenDeployment"}})
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("* * * * *", "2026-03-01T12:01"),
+        ("0 3 * * 1", "2026-03-02T03:00"),
+        ("0 3 * * mon", "2026-03-02T03:00"),
+        ("0 12 * * 7", "2026-03-08T12:00"),
+        ("*/20 8-10 * * *", "2026-03-02T08:00"),
+        ("5,50 12 * * *", "2026-03-01T12:05"),
+        ("0 0 15 * tue", "2026-03-03T00:00"),
+        ("0 0 29 feb *", "2028-02-29T00:00"),
+    ],
+)
+def test_a_cron_line_is_due_next(line: str, expected: str) -> None:
+    assert next_after(line, NOW).strftime("%Y-%m-%dT%H:%M") == expected
+
+
+@pytest.mark.parametrize("line", ["61 * * * *", "* 5-2 * * *", "*/0 * * * *", "* * x * *", "0 0 30 feb *"])
+def test_a_schedule_that_cannot_be_is_named(line: str) -> None:
+    found = asked(model(causes=["Drift", "Schedule"], schedule=line), {}, history(r1=5), {}, NOW)
+    assert found is not None
+    assert found.held.startswith("retrain.schedule: ")
+
+
+def test_a_schedule_starts_one_run_when_it_is_due() -> None:
+    obj = model(causes=["Drift", "Schedule"], schedule="0 * * * *")
+    found = asked(obj, {}, history(r1=5), {}, NOW - timedelta(minutes=1))
+    assert found is not None
+    assert (found.until, bool(found.held)) == (NOW, True)
+    assert asked(obj, {}, history(r1=300), {}, NOW) == Asked(2)
+    assert (cause(obj, {}), cause(obj, DRIFTED)) == ("Schedule", "Drift")

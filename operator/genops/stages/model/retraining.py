@@ -1,6 +1,6 @@
-"""Decide whether a drift asks for a new run, and what still holds it. Pure: facts of the world in, an answer out.
+"""Decide whether a drift or a schedule asks for a new run, and what still holds it. Pure: facts in, an answer out.
 
-A run is minted only while the last one has ended and the model that drifted is the one served. What it is made of and
+A run is minted only while the last one has ended and the promoted model is the one served. What it is made of and
 how it is judged is not known here.
 """
 
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from genops.core.conditions import is_true, timestamp
 from genops.core.model import Manifest, Resource
+from genops.stages.model.cron import next_after
 from genops.stages.model.spec import Budget, Retrain, Spec
 
 APPROVE_RETRAINING = "genops.dev/approve-retraining"  # annotation: the number of the run that may start
@@ -17,7 +18,7 @@ APPROVE_RETRAINING = "genops.dev/approve-retraining"  # annotation: the number o
 
 @dataclass(frozen=True)
 class Asked:
-    """A run that drift asks for."""
+    """A run that is asked for."""
 
     number: int
     held: str = ""  # what it waits for, for people; empty when it may start
@@ -29,18 +30,37 @@ def asked(
 ) -> Asked | None:
     """Say whether a run is asked for; `deployment` is the status of what is served, `before` all runs known."""
     policy = obj.spec.retrain
-    if policy is None or obj.spec.suspend or not before or not _drifted(obj, deployment):
+    if policy is None or obj.spec.suspend or not before:
         return None
     number = max(before) + 1
-    until = max(filter(None, (_cool(policy, before), _room(policy, before, now))), default=None)
+    try:
+        due = None if _drifted(obj, deployment) else _due(policy, before)
+    except ValueError as wrong:
+        return Asked(number, f"retrain.schedule: {wrong}; write a cron line such as 0 3 * * 1")
+    if due is None and not _drifted(obj, deployment):
+        return None
+    until = max(filter(None, (due, _cool(policy, before), _room(policy, before, now))), default=None)
     if until and until > now:
-        return Asked(number, f"it may start at {timestamp(until)}, by retrain.cooldownSeconds or maxRuns", until)
+        by = "schedule, cooldownSeconds and maxRuns" if due else "cooldownSeconds and maxRuns"
+        return Asked(number, f"it may start at {timestamp(until)}, by retrain's {by}", until)
     spent = _spent(obj.spec.budget, usage)
     if spent:
         return Asked(number, f"budget.{spent} is used up; raise it to go on")
     if policy.approve == "Manual" and obj.metadata.get("annotations", {}).get(APPROVE_RETRAINING) != str(number):
         return Asked(number, f"annotate the GenModel with {APPROVE_RETRAINING}={number} to start it")
     return Asked(number)
+
+
+def cause(obj: Resource[Spec], deployment: Manifest) -> str:
+    """Say what asks for a run of the same inputs; a drift goes before the schedule."""
+    scheduled = obj.spec.retrain is not None and obj.spec.retrain.schedule
+    return "Schedule" if scheduled and not _drifted(obj, deployment) else "Drift"
+
+
+def _due(policy: Retrain, before: Mapping[int, Manifest]) -> datetime | None:
+    """When the schedule asks for the next run. Times that a run lived through are one time."""
+    begun = _moments(before.values(), "startedAt")
+    return next_after(policy.schedule, max(begun)) if policy.schedule and begun else None
 
 
 def _drifted(obj: Resource[Spec], deployment: Manifest) -> bool:

@@ -167,7 +167,7 @@ class Retrain(SpecModel):
     """When a new run is minted."""
 
     causes: Annotated[list[Literal["Drift", "Schedule", "NewData"]], Unique()] = Field(
-        min_length=1, max_length=3, description="What asks for a new run. Schedule and NewData ask for none yet."
+        min_length=1, max_length=3, description="What asks for a new run. NewData asks for none yet."
     )
     schedule: str | None = Field(
         None,

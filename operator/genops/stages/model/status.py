@@ -1,7 +1,7 @@
 """What is known of a GenModel, and how it is said: its runs, the one that counts, and what rests on what.
 
 A run begins when there is none, when what decides the model (data, training, evaluation, success) has changed since
-the last one, or when the served model has drifted and nothing holds the run that this asks for. Its number and its
+the last one, or when a drift or a schedule asks for one and nothing holds it. Its number and its
 inputs' hash are facts in the status; its objects carry the number too, so that a run whose objects were made and whose
 status was not is found again.
 """
@@ -17,7 +17,7 @@ from genops.core.reasons import Reason
 from genops.core.reporting import Said, number
 from genops.core.rules import Rule, always, first
 from genops.stages.model.chain import Chain, Link, numbers_of, read_chain, read_deployment
-from genops.stages.model.retraining import Asked, asked
+from genops.stages.model.retraining import Asked, asked, cause
 from genops.stages.model.spec import Spec
 
 APPROVE = "genops.dev/approve-run"  # annotation: the number of the run that may be served
@@ -40,6 +40,7 @@ class Facts:
     needs_approval: bool
     usage: Manifest
     asked: Asked | None = None  # the run that is asked for and still held
+    asked_by: str = ""
 
     @property
     def growing(self) -> bool:
@@ -86,6 +87,7 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         needs_approval=chains[current].passed and not _approved(obj, current),
         usage=_usage(chains.values()),
         asked=next_run,
+        asked_by=cause(obj, deployment.status),
     )
 
 
@@ -102,7 +104,7 @@ def report(facts: Facts) -> Said:
         annotation=APPROVE,
     )
     if facts.asked:
-        message += f". The served model has drifted and asks for run {facts.asked.number}: {facts.asked.held}"
+        message += f". Run {facts.asked.number} is asked for by {facts.asked_by}: {facts.asked.held}"
     shown = facts.served or facts.chain
     status: Manifest = {
         "phase": rule.phase,
@@ -164,22 +166,22 @@ def _current_number(obj: Resource[Spec], seen: Seen, before: dict[int, Manifest]
 def _asked(
     obj: Resource[Spec], seen: Seen, before: dict[int, Manifest], current: int, deployment: Link, now: datetime
 ) -> Asked | None:
-    """The run that drift asks for, once the last one has ended and the served run's own model answers."""
+    """The run that drift or a schedule asks for, once the last one has ended and the served run's own model answers."""
     chain = read_chain(obj, seen, current)
     promoted = [n for n, r in before.items() if r.get("outcome") == "Promoted"]
     if not promoted or before.get(current, {}).get("outcome") not in ENDED or chain.open or obj.deleting:
         return None
     served = _weights(read_chain(obj, seen, max(promoted)))
-    if not served or (deployment.status.get("stable") or {}).get("digest") != served:
+    if obj.spec.deployment and (not served or (deployment.status.get("stable") or {}).get("digest") != served):
         return None
     return asked(obj, deployment.status, before, _usage(read_chain(obj, seen, n) for n in before), now)
 
 
-def _cause(chain: Chain, before: Manifest, last: Manifest, inputs: str) -> str:
-    """What asked for a run: one of the same inputs as the run before it was asked for by drift."""
+def _cause(chain: Chain, before: Manifest, last: Manifest, inputs: str, asked_by: str) -> str:
+    """What asked for a run: one of the same inputs as the run before it was asked for by drift or a schedule."""
     if before.get("cause") or chain.number == 1:
         return str(before.get("cause") or "Initial")
-    return "Drift" if last.get("inputs") == inputs else "SpecChanged"
+    return asked_by if last.get("inputs") == inputs else "SpecChanged"
 
 
 def _approved(obj: Resource[Spec], run: int) -> bool:
@@ -212,7 +214,7 @@ def _run(
     ended = outcome in ENDED
     said: Manifest = {
         "number": chain.number,
-        "cause": _cause(chain, before, runs.get(chain.number - 1, {}), inputs),
+        "cause": _cause(chain, before, runs.get(chain.number - 1, {}), inputs, cause(obj, deployment.status)),
         "inputs": inputs,
         "outcome": outcome,
         "message": message,
