@@ -87,8 +87,8 @@ def test_the_plan_wakes_when_a_held_run_may_start() -> None:
     assert [(r["number"], r["cause"]) for r in later.status["runs"]] == [(1, "Initial"), (2, "Drift")]
 
 
-def world() -> Seen:
-    """Run 1 as its objects say it, served and drifted."""
+def world(drifted: str = "True") -> Seen:
+    """Run 1 as its objects say it, served, and drifted or not."""
     done = {"conditions": [{"type": t, "status": "True"} for t in ("Ready", "Complete")]}
     said: dict[str, Manifest] = {
         "GenDataset": done,
@@ -101,7 +101,7 @@ def world() -> Seen:
         if kind.kind in said
     }
     serving = {**DRIFTED, "stable": {"digest": WEIGHTS}}
-    serving["conditions"] = [*DRIFTED["conditions"], {"type": "Ready", "status": "True"}]
+    serving["conditions"] = [{"type": "Drifted", "status": drifted}, {"type": "Ready", "status": "True"}]
     deployment = {"metadata": {"name": "digits", "labels": {}}, "spec": {}, "status": serving}
     return Seen(children={**owned, **{k: (deployment,) for k in MODEL.owns if k.kind == "GenDeployment"}})
 
@@ -137,3 +137,17 @@ def test_a_schedule_starts_one_run_when_it_is_due() -> None:
     assert (found.until, bool(found.held)) == (NOW, True)
     assert asked(obj, {}, history(r1=300), {}, NOW) == Asked(2)
     assert (cause(obj, {}), cause(obj, DRIFTED)) == ("Schedule", "Drift")
+
+
+def test_the_lineage_says_that_a_schedule_asked_even_where_the_status_was_lost_between() -> None:
+    obj = model(causes=["Drift", "Schedule"], schedule="0 * * * *")
+    status = {"runs": [{**history(r1=300)[1], "inputs": inputs_hash(obj), "outcome": "Promoted"}]}
+    served = Resource(obj.kind, obj.name, obj.namespace, obj.uid, 1, obj.spec, status, obj.metadata)
+    calm = world(drifted="False")
+    plan = MODEL.plan(served, calm, NOW)
+    made = [c for c in plan.children if c["metadata"]["name"] == "digits-2"]
+    assert [c["kind"] for c in made] == ["GenDataset"]
+    children = {k: (*found, *(c for c in made if c["kind"] == k.kind)) for k, found in calm.children.items()}
+    again = MODEL.plan(served, Seen(children=children), NOW)
+    for said in (plan, again):
+        assert [(r["number"], r["cause"]) for r in said.status["runs"]] == [(1, "Initial"), (2, "Schedule")]
