@@ -134,7 +134,7 @@ def namespace(cluster: LocalCluster) -> Iterator[Namespace]:
     yield Namespace(name, cluster)
     with suppress(Exception):
         cluster.kubectl("delete", "pods", "--all", "--namespace", name, "--wait=false", "--grace-period=1")
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")

@@ -217,7 +217,7 @@ def test_an_engine_that_answers_otherwise_never_becomes_ready(built: Artifact, t
         seen = [served.ready()]
         while served.process.poll() is None:
             seen.append(served.ready())
-        assert served.wait_end() == Code.OUT_OF_TOLERANCE
+        assert served.wait_end() == Code.OUT_OF_TOLERANCE, served.log
     assert not any(seen)
     assert served.report is not None
     assert "first generation" in served.report.message

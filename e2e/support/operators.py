@@ -126,7 +126,8 @@ def quick_dataset(name: str, namespace: str, seconds: float = 0.0, code: int = 0
         "artifact": {"uri": f"/genops/store/genops-store/{name}", "digest": "sha256:" + "0" * 64},
     }
     script = (
-        f"import json, time; time.sleep({seconds}); "
+        "import json, signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); "
+        f"time.sleep({seconds}); "
         f"open('/dev/termination-log', 'w').write(json.dumps({report!r})); raise SystemExit({code})"
     )
     return {

@@ -697,7 +697,7 @@ BAD, DATA, GONE, NO, CANNOT = (
 REFUSALS: list[tuple[str, Callable[[Path], dict[str, Any]], Code, str]] = [
     ("a corrupt picture", corrupt_picture, DATA, r"dogs/2\.png: is a damaged picture"),
     ("a text called .png", not_a_picture, DATA, r"cats/x\.png: is not a picture"),
-    ("an empty folder", no_files, DATA, "none of the 0 files of the source is of format images"),
+    ("an empty folder", no_files, DATA, "the source is empty; put files of format images"),
     ("only other files", other_files, DATA, "none of the 1 files"),
     ("pictures of two sizes", mixed_sizes, DATA, r"b\.png is 9x8x3 and a\.png is 8x8x3; set options\.size"),
     ("a picture with too many pixels", huge_picture, DATA, r"huge\.png: has 9000x9000 pixels, options\.maxPixels"),

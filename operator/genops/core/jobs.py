@@ -85,7 +85,7 @@ def read_job(job: Manifest | None, pods: Iterable[PodSeen] = ()) -> JobFacts:
         report=_newest(p.report for p in seen if p.exit_code == 0),
         failure_report=_newest(p.report for p in seen if p.exit_code),
         progress=_newest(p.progress for p in seen),
-        failure=_failure(seen, failed),
+        failure=_failure(seen, failed or ended.get("FailureTarget")),  # decided, while its pods still end
         stuck=_newest(p.waiting or (p.unschedulable and f"Unschedulable: {p.unschedulable}") for p in seen) or "",
     )
 

@@ -153,11 +153,9 @@ class Collector:
         about = metadata.read(fetched.blobs, self._labels_by_folder, self.format.key) if self._has_metadata else None
         blobs = [b for b in fetched.blobs if self.format.reads(b) and not (about and metadata.is_metadata(b))]
         if not blobs:
-            wanted = ", ".join(sorted(self.format.suffixes))
-            raise JobError(
-                Code.BAD_DATA,
-                f"none of the {len(fetched.blobs)} files of the source is of format {self.format.name} ({wanted})",
-            )
+            wanted = f"of format {self.format.name} ({', '.join(sorted(self.format.suffixes))})"
+            none = f"none of the {len(fetched.blobs)} files of the source is {wanted}"
+            raise JobError(Code.BAD_DATA, none if fetched.blobs else f"the source is empty; put files {wanted} into it")
         for blob in blobs:
             for sample in self._file(blob):
                 if about and isinstance(sample, Sample):
