@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from genops.generate import crds, reference
+from genops.generate import chart, crds, reference
 
-OUTPUTS: dict[str, Callable[[], str]] = {**crds.OUTPUTS, **reference.OUTPUTS}
+OUTPUTS: dict[str, Callable[[], str]] = {**crds.OUTPUTS, **reference.OUTPUTS, **chart.OUTPUTS}
 MEND = "genops generate"
 
 
