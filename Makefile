@@ -44,6 +44,11 @@ test: setup server-env ## All tests, on a real Kubernetes API server
 generate: setup ## Write CRDs and reference pages out of the types
 	@$(RUN) genops generate
 
+install-manifest: generate ## Render the chart into manifests/install.yaml
+	@$(RUN) genops local build
+	@helm=$$(.venv/bin/python -c 'from genops.local import programs, progress; print(programs.helm(progress.Quiet()))'); \
+	  $$helm template genops charts/genops -n genops-system --include-crds > manifests/install.yaml
+
 local: setup server-env ## A real Kubernetes control plane on this machine, the kinds installed, the operator running
 	@$(RUN) genops local up --operator --image genops-server=$(SERVER)
 
@@ -72,4 +77,4 @@ clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
 	@rm -rf .venv .genops
 
-.PHONY: help setup server-env check test generate local demo bench bench-trainers bench-data bench-engines bench-serving bench-gpu clean
+.PHONY: help setup server-env check test generate install-manifest local demo bench bench-trainers bench-data bench-engines bench-serving bench-gpu clean

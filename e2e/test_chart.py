@@ -1,0 +1,151 @@
+"""The chart, by a real Helm and on a real API server: it lints, it is admitted, it installs, and its rights are enough.
+
+The operator runs as a pod of the chart, under its own service account: a right that is missing keeps the dataset from
+getting ready. The node passes the image by and runs what is installed here.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from operators import quick_dataset
+
+from genops.core.jobs import QUIET_SECONDS
+from genops.local import programs
+from genops.local.cluster import LocalCluster
+from genops.local.progress import Quiet
+
+ROOT = Path(__file__).resolve().parents[1]
+CHART, INSTALL = ROOT / "charts" / "genops", ROOT / "manifests" / "install.yaml"
+SPACE = "genops-system"
+LONG = 2 * QUIET_SECONDS + 2  # so long that the operator asks for the log of the pod
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chart")]
+
+VALUES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "namespaced": {"watchNamespaces": ["team-a", "team-b"]},
+    "digest": {"image": {"digest": "sha256:" + "a" * 64}},
+    "tag": {"image": {"repository": "registry.example/genops", "tag": "1.2.3", "pullPolicy": "Always"}},
+    "pull-secrets": {"imagePullSecrets": ["one", "two"]},
+    "own-account": {"serviceAccount": {"create": False, "name": "mine"}},
+    "annotated": {"serviceAccount": {"annotations": {"example.com/role": "arn:aws:iam::1:role/x"}}},
+    "placed": {
+        "nodeSelector": {"pool": "platform"},
+        "tolerations": [{"key": "platform", "operator": "Exists"}],
+        "priorityClassName": "system-cluster-critical",
+    },
+    "single": {"replicas": 1, "disruptionBudget": {"enabled": False}, "topologySpread": {"enabled": False}},
+    "open-network": {"networkPolicy": {"enabled": False}},
+    "store": {"store": {"uri": "s3://bucket/genops", "className": "fast", "access": "ReadWriteMany", "size": "1Ti"}},
+    "tuned": {"workers": 32, "resyncSeconds": 60, "healthPort": 9090, "log": {"level": "DEBUG", "format": "text"}},
+}
+WRONG: dict[str, dict[str, Any]] = {
+    "digset": {"image": {"digset": "x"}},
+    "digest": {"image": {"digest": "sha256:abc"}},
+    "workers": {"workers": 0},
+    "access": {"store": {"access": "ReadOnlyMany"}},
+    "replicas": {"replicas": "two"},
+}
+
+
+def helm(*args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [programs.helm(Quiet()), *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert not check or done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
+    return done
+
+
+def written(folder: Path, values: dict[str, Any]) -> str:
+    path = folder / "values.json"
+    path.write_text(json.dumps(values))
+    return str(path)
+
+
+def rendered(folder: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
+    text = helm("template", "genops", str(CHART), "-n", SPACE, "-f", written(folder, values)).stdout
+    return [d for d in yaml.safe_load_all(text) if d]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A cluster of this file's own: an operator for all namespaces must not meet other tests' objects."""
+    with LocalCluster(tmp_path_factory.mktemp("chart") / "cluster") as cluster:
+        for name in (SPACE, "team-a", "team-b"):
+            cluster.kubectl("create", "namespace", name)
+            cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        yield cluster
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_set_of_values_is_admitted(name: str, own: LocalCluster, tmp_path: Path) -> None:
+    helm("lint", "--strict", str(CHART), "-f", written(tmp_path, VALUES[name]))
+    objects = rendered(tmp_path, VALUES[name])
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    own.kubectl("apply", "--dry-run=server", "-f", "-", stdin=listed)
+    [pod] = [o["spec"]["template"] for o in objects if o["kind"] == "Deployment"]
+    pod["spec"] |= {"serviceAccountName": "default"}  # the release's account is not there in a dry run
+    alone = {"apiVersion": "v1", "kind": "Pod", **pod, "metadata": {**pod["metadata"], "name": "a", "namespace": SPACE}}
+    own.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(alone))
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    done = helm("template", "genops", str(CHART), "-f", written(tmp_path, WRONG[name]), check=False)
+    assert done.returncode != 0
+    assert name in done.stderr
+
+
+def test_a_monitor_selects_the_service(tmp_path: Path) -> None:
+    objects = {o["kind"]: o for o in rendered(tmp_path, {"serviceMonitor": {"enabled": True, "labels": {"a": "b"}}})}
+    monitor, service = objects["ServiceMonitor"], objects["Service"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] in {p["name"] for p in service["spec"]["ports"]}
+    assert monitor["metadata"]["labels"]["a"] == "b"
+
+
+@pytest.mark.parametrize("spaces", [["team-a"], []], ids=["namespaced", "cluster-wide"])
+def test_installed_it_brings_a_dataset_to_ready(spaces: list[str], own: LocalCluster, tmp_path: Path) -> None:
+    where = ("--kubeconfig", own.kubeconfig, "-n", SPACE)
+    values = written(tmp_path, {"watchNamespaces": spaces, "resources": {"requests": {"cpu": "50m"}}})
+    helm("install", "genops", str(CHART), *where, "-f", values, "--wait", "--timeout", "90s")
+    name = "namespaced" if spaces else "whole"
+    try:
+        own.kubectl("apply", "-f", "-", stdin=json.dumps(quick_dataset(name, "team-a", seconds=LONG)))
+        own.kubectl("wait", "--for=condition=Ready", f"gendataset/{name}", "-n", "team-a", "--timeout=60s")
+        events = own.kubectl("get", "events", "-n", "team-a", "-o", "json")
+        assert name in {e["involvedObject"]["name"] for e in json.loads(events)["items"]}
+        pods = json.loads(own.kubectl("get", "pods", "-n", SPACE, "-o", "json"))["items"]
+        assert [c["restartCount"] for p in pods for c in p["status"]["containerStatuses"]] == [0, 0]
+        logs = own.kubectl("logs", "-n", SPACE, "-l", "app.kubernetes.io/name=genops", "--tail=-1")
+        assert '"message": "Ready: ' in logs
+        assert "forbidden" not in logs
+        assert may(own, "list", "jobs", "team-b") == (not spaces)
+    finally:
+        helm("uninstall", "genops", *where, "--wait")
+
+
+def test_the_rendered_manifest_is_fresh_and_admitted(own: LocalCluster) -> None:
+    text = helm("template", "genops", str(CHART), "-n", SPACE, "--include-crds").stdout
+    assert INSTALL.read_text() == text, "run `make install-manifest` and commit what it writes"
+    own.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", str(INSTALL))
+
+
+def test_uninstalling_keeps_the_kinds(own: LocalCluster, tmp_path: Path) -> None:
+    where = ("--kubeconfig", own.kubeconfig, "-n", SPACE)
+    helm("install", "genops", str(CHART), *where, "-f", written(tmp_path, {"replicas": 0}))
+    for verb, what in (("get", "secrets"), ("create", "pods/exec"), ("create", "pods"), ("update", "genmodels")):
+        assert not may(own, verb, what, "team-a"), f"{verb} {what}"
+    assert may(own, "list", "pods", "team-a")
+    helm("uninstall", "genops", *where, "--wait")
+    assert "genmodels.genops.dev" in own.kubectl("get", "crd", "-o", "name")
+    assert not may(own, "list", "pods", "team-a")
+
+
+def may(cluster: LocalCluster, verb: str, resource: str, namespace: str) -> bool:
+    account = f"system:serviceaccount:{SPACE}:genops"
+    answer = cluster.kubectl("auth", "can-i", verb, resource, "-n", namespace, "--as", account, check=False)
+    return answer.strip().startswith("yes")
