@@ -268,6 +268,7 @@ PEOPLE: list[tuple[str, dict[Key, Manifest], dict[str, Any], str, str, str]] = [
     ("A tie counts half", verdicts((0, WIN), (0, "Tie"), (1, "Tie"), (1, LOSE)), {}, "Passed", "Preferred", "won 50%"),
     ("A sample that nobody wants wins nothing", verdicts((0, WIN), (0, "Bad"), (1, "Bad"), (1, "Bad")), {}, "Failed", "NotPreferred", "won 25%"),
     ("A subject that wins less than was asked fails", verdicts((0, WIN), (0, WIN), (1, WIN), (1, LOSE)), {"minWinRate": 0.8}, "Failed", "NotPreferred", "won 75%"),
+    ("Raters who all say the same agree", verdicts((0, WIN), (0, WIN), (1, WIN), (1, WIN)), {"minAgreement": 0.8}, "Passed", "Preferred", "agreement 1.00"),
     ("Raters who disagree decide nothing", verdicts((0, WIN), (0, LOSE), (1, WIN), (1, LOSE)), {"minAgreement": 0.5}, "Inconclusive", "RatersDisagree", "agreement -0.50"),
 ]  # fmt: skip
 
@@ -303,7 +304,7 @@ def test_what_people_say_later_does_not_change_the_verdict() -> None:
     later = replace(final, references={}).plan(None, NOW + timedelta(days=1))
     assert later.status == first.status
     assert later.conditions == first.conditions
-    assert later.status["human"] == {"received": 4, "required": 4, "winRate": "1"}
+    assert later.status["human"] == {"received": 4, "required": 4, "winRate": "1", "agreement": "1"}
 
 
 def test_people_alone_may_decide_and_are_shown_a_measured_report() -> None:

@@ -375,17 +375,19 @@ def subject_is_a(uid: str, pair: int) -> bool:
 
 
 def agreement(units: list[list[str]]) -> float | None:
-    """Krippendorff's alpha for nominal data (Krippendorff 2004, ch. 11); None where nobody could disagree.
+    """Krippendorff's alpha for nominal data (Krippendorff 2004, ch. 11); None where no pair had two raters.
 
-    >>> agreement([["A", "A"], ["B", "B"]])
-    1.0
+    Where all chose the same everywhere it is 0 / 0; as nobody disagreed, that is agreement.
+
+    >>> agreement([["A", "A"], ["B", "B"]]), agreement([["A", "A"], ["A", "A"]]), agreement([["A"], ["B"]])
+    (1.0, 1.0, None)
     """
     pairable = [Counter(unit) for unit in units if len(unit) > 1]
     totals = sum(pairable, Counter[str]())
     n = sum(totals.values())
     expected = sum(a * (n - a) for a in totals.values())
     if expected == 0:
-        return None
+        return 1.0 if n else None
     observed = sum(sum(a * (m.total() - a) for a in m.values()) / (m.total() - 1) for m in pairable)
     return 1 - (n - 1) * observed / expected
 
