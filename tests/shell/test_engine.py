@@ -1,13 +1,18 @@
 """Look, think, act, tell: over a fake cluster, with faults before and after every write."""
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
-from toy import Bench
+from toy import TOY, Bench
 
+from genops.core.conditions import Condition
 from genops.core.kinds import CONFIG_MAP, EVENT, GEN_DATASET, GEN_MODEL, JOB
-from genops.core.model import Key
+from genops.core.model import Answer, Key, Plan, Seen
+from genops.core.reasons import Reason
 from genops.shell.errors import ApiError, Unreachable
+from genops.shell.fake import FakeOracle
 
 
 async def test_children_are_made_and_the_status_says_so() -> None:
@@ -241,3 +246,36 @@ async def test_a_reference_to_every_object_of_a_kind_sees_and_is_woken_by_each()
     await bench.cluster.create(GEN_MODEL, {"metadata": {"name": "three", "namespace": "elsewhere"}, "spec": {}})
     await bench.settle()
     assert bench.status()["found"] == 2
+
+
+def measuring(obj: Any, seen: Seen, now: datetime) -> Plan:
+    """A plan that says what was answered."""
+    answer = seen.answer("copies")
+    return Plan(conditions=(Condition("Ready", "Unknown", answer.reason or "Known", f"{answer.value}"),))
+
+
+MEASURING = replace(TOY, plan=measuring, asks=lambda obj, seen, now: {"copies": f"wanted({obj.spec.copies})"})
+
+
+@pytest.mark.parametrize(
+    ("oracle", "reason", "value"),
+    [
+        (None, Reason.NO_PROMETHEUS, "None"),
+        (FakeOracle(), Reason.NO_METRICS, "None"),
+        (FakeOracle(lambda query: Answer(7.0) if query == "wanted(2)" else None), "Known", "7.0"),
+    ],
+)
+async def test_what_a_stage_asks_is_answered_in_what_it_sees(oracle: Any, reason: str, value: str) -> None:
+    bench = Bench(MEASURING, oracle)
+    await bench.create(copies=2)
+    await bench.settle()
+    said = bench.status()["conditions"][0]
+    assert (said["reason"], said["message"]) == (reason, value)
+
+
+async def test_a_stage_that_asks_nothing_costs_no_question() -> None:
+    oracle = FakeOracle()
+    bench = Bench(oracle=oracle)
+    await bench.create()
+    await bench.settle()
+    assert oracle.asked == []

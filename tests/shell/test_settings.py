@@ -18,6 +18,11 @@ def test_nothing_set_is_the_default() -> None:
         ("GENOPS_HEALTH_PORT", "70000", "use 0 to 65535"),
         ("GENOPS_LEADER_ELECTION", "maybe", "use one of true, false"),
         ("GENOPS_LOG_LEVEL", "LOUD", "use one of DEBUG"),
+        ("GENOPS_PROMETHEUS", "prometheus:9090", "use such as http://"),
+        ("GENOPS_PROMETHEUS", "http://", "is not an address"),
+        ("GENOPS_PROMETHEUS", "http://user:word@prometheus:9090", "is not an address"),
+        ("GENOPS_PROMETHEUS", "http://prometheus:9090?x=1", "is not an address"),
+        ("GENOPS_PROMETHEUS", "http://prometheus:99999", "is not an address"),
     ],
 )
 def test_a_wrong_value_names_itself(name: str, value: str, says: str) -> None:
@@ -28,3 +33,8 @@ def test_a_wrong_value_names_itself(name: str, value: str, says: str) -> None:
 
 def test_namespaces_are_a_list() -> None:
     assert from_environment({"GENOPS_NAMESPACES": "a, b,"}).namespaces == ("a", "b")
+
+
+def test_the_address_of_prometheus_is_taken_without_its_last_slash() -> None:
+    found = from_environment({"GENOPS_PROMETHEUS": "https://prometheus.example/base/"})
+    assert found.config.prometheus == "https://prometheus.example/base"

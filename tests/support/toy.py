@@ -12,6 +12,7 @@ from genops.core.names import child_labels, child_name, owner_reference
 from genops.shell.engine import Engine
 from genops.shell.fake import FakeCluster
 from genops.shell.informing import Informing
+from genops.shell.oracle import Oracle
 from genops.shell.queue import WorkQueue
 
 
@@ -59,15 +60,15 @@ TOY: Stage[ToySpec] = Stage(GEN_DATASET, ToySpec, (JOB, CONFIG_MAP), toy_refs, t
 class Bench:
     """An engine over a fake cluster whose watch never fails unless a test says so."""
 
-    def __init__(self, stage: Stage[Any] = TOY) -> None:
+    def __init__(self, stage: Stage[Any] = TOY, oracle: Oracle | None = None) -> None:
         self.cluster = FakeCluster()
-        self.stage = stage
+        self.stage, self.oracle = stage, oracle
         self.restart()
 
     def restart(self) -> None:
         """Forget everything in memory, as a new process would."""
         self.queue: WorkQueue[Key] = WorkQueue(jitter=lambda: 0.0)
-        self.engine = Engine(self.cluster, [self.stage], self.queue)
+        self.engine = Engine(self.cluster, [self.stage], self.queue, oracle=self.oracle)
         self.informing = Informing(self.engine, also=frozenset({GEN_MODEL}))
         self.cluster.listener = self.informing.arrived
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from gencontract.report import Progress, Report
 from genops.core.conditions import Condition
 from genops.core.kinds import Kind
+from genops.core.reasons import Reason
 
 Manifest = dict[str, Any]
 EVERY = "*"  # as the name in a Key: every object of the kind in that namespace
@@ -84,18 +85,35 @@ class Config:
     store_size: str = "10Gi"
     store_class: str | None = None
     store_access: str = "ReadWriteOnce"
-    prometheus: str = ""  # its address, for autoscaling by a query
+    prometheus: str = ""  # its address; empty where there is none to ask
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Prometheus said to one question: a finite number, or the reason why there is none."""
+
+    value: float | None = None
+    reason: str = ""  # a Reason where there is no value
+    message: str = ""
+
+
+UNASKED = Answer(None, Reason.NO_PROMETHEUS, "The operator was told of no Prometheus; set GENOPS_PROMETHEUS")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The world of one object: what it owns, what it refers to, and the pods of the Jobs that were asked about."""
+    """The world of one object: what it owns, what it refers to, and the pods and numbers that were asked for."""
 
     children: Mapping[Kind, tuple[Manifest, ...]] = field(default_factory=dict)
     references: Mapping[Key, Manifest] = field(default_factory=dict)
     pods: Mapping[str, tuple[PodSeen, ...]] = field(default_factory=dict)  # by Job name
     present: frozenset[Kind] = frozenset()  # optional kinds that the cluster serves
     config: Config = field(default_factory=Config)
+    answers: Mapping[str, Answer] = field(default_factory=dict)  # by the name of the question
+
+    def answer(self, name: str) -> Answer:
+        """Find what Prometheus said; a question that nobody could ask has no number either."""
+        return self.answers.get(name, UNASKED)
 
     def child(self, kind: Kind, name: str) -> Manifest | None:
         """Find an owned object by name."""
@@ -129,7 +147,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Stage(Generic[S]):
-    """One kind of ours. `jobs` names the Jobs whose pods the next plan wants to see."""
+    """One kind of ours. `inspect` names the Jobs whose pods a plan wants to see, `asks` the PromQL to be answered."""
 
     kind: Kind
     spec: type[S]
@@ -137,3 +155,4 @@ class Stage(Generic[S]):
     refs: Callable[[Resource[S]], tuple[Key, ...]]
     plan: Callable[[Resource[S], Seen, datetime], Plan]
     inspect: Callable[[Resource[S], Seen, datetime], tuple[str, ...]] = lambda obj, seen, now: ()
+    asks: Callable[[Resource[S], Seen, datetime], Mapping[str, str]] = lambda obj, seen, now: {}

@@ -32,6 +32,14 @@ class Reason(StrEnum):
     NO_REPORT = "NoReport", "A pod ended well and left no report; its image is not one of ours"
     CHILD_REFUSED = "ChildRefused", "The API server does not take an object that the spec asks for"
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The work took longer than the spec allows"
+    # What Prometheus was asked for
+    NO_PROMETHEUS = "NoPrometheus", "The operator was told of no Prometheus, so nothing can be measured"
+    PROMETHEUS_UNREACHABLE = "PrometheusUnreachable", "Prometheus gave no answer, or an error; it is asked again"
+    QUERY_REFUSED = "QueryRefused", "Prometheus does not take the query; the message has its words"
+    NO_METRICS = "NoMetrics", "Prometheus has no such series: nothing scrapes the servers, or nothing was asked of them"
+    AMBIGUOUS = "Ambiguous", "The query gives several series where one number is needed; aggregate it"
+    NOT_A_NUMBER = "NotANumber", "The answer is NaN or infinite"
+    STALE = "Stale", "The newest number is too old to tell of now"
     # GenDataset
     PREPARING = "Preparing", "The source is fetched, cleaned, checked and split"
     FETCHED = "Fetched", "The source was read"

@@ -25,6 +25,7 @@ from genops.core.reasons import Reason
 from genops.shell import metrics
 from genops.shell.cluster import Cluster
 from genops.shell.errors import ApiError
+from genops.shell.oracle import Oracle
 from genops.shell.pods import list_pods, observe_pods
 from genops.shell.queue import WorkQueue
 from genops.shell.store import Store, owner_uid
@@ -52,8 +53,9 @@ class Engine:
         config: Config | None = None,
         clock: Clock = utc_now,
         present: Iterable[Kind] = (),
+        oracle: Oracle | None = None,
     ) -> None:
-        self.cluster, self.queue = cluster, queue
+        self.cluster, self.queue, self.oracle = cluster, queue, oracle
         self.stages = {stage.kind: stage for stage in stages}
         self.store, self.wakeups, self.present = Store(), Wakeups(), frozenset(present)
         self._config, self._clock = config or Config(), clock
@@ -119,8 +121,11 @@ class Engine:
         children = self.store.owned_by(obj.uid, stage.owns)
         seen = Seen(children, references, {}, self.present, self._config)
         jobs = stage.inspect(obj, seen, self._clock())
-        pods = {name: await self._pods(obj, seen.child(JOB, name)) for name in jobs}
-        return Seen(children, references, pods, self.present, self._config)
+        seen = replace(seen, pods={name: await self._pods(obj, seen.child(JOB, name)) for name in jobs})
+        questions = stage.asks(obj, seen, self._clock()) if self.oracle else {}
+        if not self.oracle or not questions:
+            return seen
+        return replace(seen, answers=await self.oracle.ask(questions, self._clock()))
 
     def _named(self, target: Key) -> list[Key]:
         """Name what a reference stands for: one object, or every one of its kind in the namespace."""

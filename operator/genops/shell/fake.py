@@ -8,10 +8,12 @@ wants, dependents go with their owner. `faults` may refuse a request before or a
 import copy
 import itertools
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from genops.core.kinds import CRD, Kind
-from genops.core.model import Key, Manifest
+from genops.core.model import Answer, Key, Manifest
+from genops.core.reasons import Reason
 from genops.shell.errors import ApiError
 
 Listener = Callable[[Kind, str, Manifest], None]
@@ -165,6 +167,20 @@ class FakeCluster:
     def _say(self, kind: Kind, event: str, manifest: Manifest) -> None:
         if self.listener:
             self.listener(kind, event, copy.deepcopy(manifest))
+
+
+class FakeOracle:
+    """A Prometheus that answers as it is told; what it was not told of, it has no series for."""
+
+    def __init__(self, tell: Callable[[str], Answer | None] = lambda query: None) -> None:
+        self.tell = tell
+        self.asked: list[str] = []
+
+    async def ask(self, questions: Mapping[str, str], now: datetime) -> Mapping[str, Answer]:
+        """Answer each of the named queries."""
+        self.asked += questions.values()
+        nothing = Answer(None, Reason.NO_METRICS, "Prometheus has no such series")
+        return {name: self.tell(query) or nothing for name, query in questions.items()}
 
 
 class _Call:

@@ -23,6 +23,9 @@ QUEUE_AGE = Gauge(
     "genops_queue_oldest_age_seconds", "Seconds that the first object in the queue has waited", registry=REGISTRY
 )
 API_CALLS = Counter("genops_api_requests_total", "Requests to the API server", ["verb", "code"], registry=REGISTRY)
+QUERIES = Counter(
+    "genops_prometheus_queries_total", "Questions to Prometheus, by answer", ["answer"], registry=REGISTRY
+)
 LEADING = Gauge("genops_leading", "1 while this process holds the lease", registry=REGISTRY)
 WATCH_EVENTS = Counter("genops_watch_events_total", "Events received from watches", ["kind"], registry=REGISTRY)
 

@@ -22,6 +22,7 @@ from genops.shell.informing import Informing
 from genops.shell.kube import KubeApi
 from genops.shell.kube_cluster import KubeCluster
 from genops.shell.leader import Leader
+from genops.shell.prometheus import Prometheus
 from genops.shell.queue import WorkQueue
 from genops.shell.settings import Settings, SettingsError, from_environment
 from genops.stages import STAGES
@@ -102,12 +103,16 @@ class Process:
             settings.kubeconfig, settings.context, "genops-operator", observe=metrics.count_api_call
         )
         health = Health(alive=self._wrong_alive, ready=self._wrong_ready)
+        address = settings.config.prometheus
+        self._oracle = Prometheus(address) if address else None
         try:
             self.health_port = await health.start(settings.health_host, settings.health_port)
             log.info("Health and metrics on http://%s:%d", settings.health_host, self.health_port)
             return await self._lead(api)
         finally:
             await health.stop()
+            if self._oracle:
+                await self._oracle.close()
             await api.close()
 
     async def _lead(self, api: KubeApi) -> int:
@@ -134,7 +139,7 @@ class Process:
     ) -> int:
         settings = self.settings
         queue: WorkQueue[Key] = WorkQueue()
-        engine = Engine(cluster, STAGES, queue, settings.config, present=present)
+        engine = Engine(cluster, STAGES, queue, settings.config, present=present, oracle=self._oracle)
         informing = self._informing = Informing(engine, settings.namespaces, also=frozenset(OURS))
         _publish(engine, queue)
         holding = asyncio.create_task(held)  # from now on: the first look may take longer than a lease holds

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from genops.core.model import Config
 
@@ -57,6 +58,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
             store=e.get("GENOPS_STORE", default.config.store).rstrip("/"),
             store_size=e.get("GENOPS_STORE_SIZE", default.config.store_size),
             store_class=e.get("GENOPS_STORE_CLASS") or None,
+            prometheus=_address(e, "GENOPS_PROMETHEUS"),
             store_access=_choice(e, "GENOPS_STORE_ACCESS", "ReadWriteOnce", ("ReadWriteOnce", "ReadWriteMany")),
         ),
     )
@@ -71,6 +73,20 @@ def _number(env: Mapping[str, str], name: str, default: float, low: float, high:
     if not low <= value <= high:
         raise SettingsError(f"{name}={text} is out of range; use {low:g} to {high:g}")
     return value
+
+
+def _address(env: Mapping[str, str], name: str) -> str:
+    """Read an address of HTTP without credentials, which would end in logs; empty where it is not set."""
+    text = env.get(name, "").rstrip("/")
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        usable = usable and not parts.query and not parts.fragment and parts.port != 0
+    except ValueError:
+        usable = False
+    if text and not usable:
+        raise SettingsError(f"{name}={text!r} is not an address; use such as http://prometheus.monitoring.svc:9090")
+    return text
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
