@@ -144,11 +144,19 @@ def test_metrics_tell_of_requests_and_outputs_beside_their_reference(server: Ser
 
     assert rise('genops_samples_total{model="generator",version="1"}') == 3
     assert rise(answered) == rise(wrong) == 1
-    assert rise('genops_input_label_total{label="4",model="generator",version="1"}') == 3
-    assert rise('genops_output_count{feature="brightness",model="generator",version="1"}') == 3
-    reference = {name for name in after if name.startswith("genops_reference{")}
-    buckets = {n for n in after if n.startswith("genops_output_bucket{") and "+Inf" not in n}
-    assert len(reference) == len(buckets) > 20
+    assert rise('genops_observed_bin_total{bin="4",feature="label",model="generator",of="input",version="1"}') == 3
+    assert rise('genops_observed_count{feature="brightness",model="generator",of="output",version="1"}') == 3
+    assert rise(
+        'genops_observed_bucket{feature="brightness",le="+Inf",model="generator",of="output",version="1"}'
+    ) == sum(rise(n) for n in after if n.startswith("genops_observed_bin_total{") and "brightness" in n)
+    pairs = (
+        ("genops_reference_bin{", "genops_observed_bin_total{"),
+        ("genops_reference_bucket{", "genops_observed_bucket{"),
+    )
+    for known, live in pairs:
+        expected = {n.split("{")[1] for n in after if n.startswith(live) and "label" not in n}
+        assert {n.split("{")[1] for n in after if n.startswith(known)} == expected
+        assert len(expected) > 20
 
 
 def series(server: Served) -> dict[str, float]:

@@ -15,7 +15,7 @@ from gentrainers.exporters import Graph
 from gentrainers.families import DataShape, configure, family
 from gentrainers.jobs import optimize
 from gentrainers.pod import Pod
-from gentrainers.serving.backend.metrics import features
+from gentrainers.serving.backend.features import images
 
 DIGITS: dict[str, Any] = {
     "format": "images",
@@ -88,6 +88,6 @@ def a_dataset(folder: Path, rows: np.ndarray[Any, Any]) -> Input:
     with artifact.writing(str(folder), "dataset", body) as scratch:
         (scratch / "train").mkdir()
         np.save(scratch / "train/x.npy", rows)
-        numbers = {name: np.asarray(values) for name, values in features(rows).items()}
+        numbers = {name: np.asarray(values) for name, values in images(rows).items()}
         (scratch / "reference.json").write_text(json.dumps(reference.build(len(rows), numbers, {})))
     return Input(uri=str(folder), digest=artifact.digest_of(str(folder)))

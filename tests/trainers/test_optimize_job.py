@@ -138,7 +138,9 @@ def test_quality_is_compared_with_the_models_own(home: Path, subject: Input) -> 
     report = optimize.run(a_task(home, model=subject, dataset=data, output=str(home / "judged")), a_pod())
     spec = json.loads((home / "judged/generator/1/engine.json").read_text())
     assert report.engines[0].quality > 0
-    assert len(spec["reference"]["brightness"]["le"]) == len(spec["reference"]["brightness"]["share"])
+    known = spec["reference"]["brightness"]
+    assert len(known["le"]) + 1 == len(known["counts"])
+    assert sum(known["counts"]) == spec["reference"]["samples"]
 
 
 def test_the_objective_decides() -> None:

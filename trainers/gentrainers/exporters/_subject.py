@@ -25,10 +25,11 @@ from gentrainers.exporters import _check as check
 from gentrainers.exporters._base import Options
 from gentrainers.exporters._graph import Graph
 from gentrainers.serving.backend.engine import Engine
-from gentrainers.serving.backend.metrics import BUCKETS
+from gentrainers.serving.backend.features import PICTURE
 
 Array = NDArray[Any]
 CALIBRATION = (8, 16)  # batches, and samples in each
+TOKENS = ("token", "event")  # what text and music call the ids of their tokens in the reference
 JUDGED = 256  # samples that the quality check compares with the dataset
 
 
@@ -106,12 +107,19 @@ def weights_digest(opened: Opened) -> str:
 
 
 def reference(dataset: Dataset) -> dict[str, Any]:
-    """Read the dataset's drift reference as a server exports it: bounds `le`, and the `share` of samples up to each."""
-    out = {}
-    for name, feature in dataset.json("reference.json")["features"].items():
-        if feature["kind"] == "numeric" and name in BUCKETS and feature["edges"]:
-            counts = np.cumsum(feature["counts"])
-            out[name] = {"le": feature["edges"], "share": [round(float(c / counts[-1]), 6) for c in counts[:-1]]}
+    """Read the dataset's drift reference as a server exports it: how many samples, and counts by feature and bin."""
+    said = dataset.json("reference.json")
+    out: dict[str, Any] = {"samples": said["samples"]}
+    numeric = PICTURE if dataset.body["format"] == "images" else ()
+    for name, feature in said["features"].items():
+        if name in numeric and feature["edges"]:
+            out[name] = {"le": feature["edges"], "counts": feature["counts"]}
+        if name in TOKENS:
+            out["token"] = {"values": feature["values"], "counts": feature["counts"]}
+    labels = dataset.split("train").arrays.get("y")
+    if labels is not None:
+        counts = np.bincount(labels.reshape(-1)).tolist()
+        out["label"] = {"values": [str(i) for i in range(len(counts))], "counts": counts}
     return out
 
 
