@@ -1,7 +1,8 @@
 """Look, think, act, tell: over a fake cluster, with faults before and after every write."""
 
+import itertools
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -279,3 +280,18 @@ async def test_a_stage_that_asks_nothing_costs_no_question() -> None:
     await bench.create()
     await bench.settle()
     assert oracle.asked == []
+
+
+async def test_what_is_asked_of_a_moment_is_answered_to_a_plan_of_that_moment() -> None:
+    """The clock moves on at each look; a question that names a time must find its answer."""
+    moments = itertools.count()
+
+    def plan(obj: Any, seen: Seen, now: datetime) -> Plan:
+        return Plan(status={"phase": seen.answer(now.isoformat()).reason or "Known"})
+
+    stage = replace(TOY, plan=plan, asks=lambda obj, seen, now: {now.isoformat(): "1"})
+    bench = Bench(stage, FakeOracle(lambda query: Answer(1.0)))
+    bench.engine._clock = lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(moments))
+    await bench.create()
+    await bench.settle()
+    assert bench.status()["phase"] == "Known"

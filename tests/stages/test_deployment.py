@@ -14,7 +14,7 @@ from gencontract.task import OptimizeTask, ServeTask
 from gencontract.wire import decode_task, encode_report
 from genops.core.conditions import merge
 from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD, SCALED_OBJECT, Kind
-from genops.core.model import EVERY, Config, Key, Manifest, Plan, PodSeen, Seen
+from genops.core.model import EVERY, Answer, Config, Key, Manifest, Plan, PodSeen, Seen
 from genops.core.podspec import TASK_ANNOTATION
 from genops.shell.subset import contains
 from genops.stages.deployment import GEN_DEPLOYMENT_STAGE as STAGE
@@ -67,6 +67,7 @@ def an_evaluation(
     return {"metadata": {"name": name, "labels": labels, "creationTimestamp": made}, "status": status}
 
 
+WATCHED = [{"name": "inputs", "of": "input", "test": "psi", "threshold": 0.2}]
 THERE = {RUN: a_run(), DATA: a_dataset(), EVALUATION: an_evaluation()}
 
 TABLE = [
@@ -99,17 +100,20 @@ class Scene:
     pods: tuple[Manifest, ...] = ()
     present: frozenset[Kind] = frozenset()
     config: Config = field(default_factory=Config)
+    answers: dict[str, Answer] = field(default_factory=dict)
 
     def plan(self, now: datetime = NOW) -> Plan:
         obj = replace(resource(STAGE, "front", self.spec, self.status), generation=self.generation)
+        return STAGE.plan(obj, self.seen(), now)
+
+    def seen(self) -> Seen:
         kinds = {k.kind: k for k in STAGE.owns}
         children: dict[Kind, tuple[Manifest, ...]] = {}
         for child in self.children:
             children[kinds[child["kind"]]] = (*children.get(kinds[child["kind"]], ()), child)
         pods = {Key(POD, "team", p["metadata"]["name"]): p for p in self.pods}
-        return STAGE.plan(
-            obj, Seen(children, {**self.references, **pods}, self.job_pods, self.present, self.config), now
-        )
+        references = {**self.references, **pods}
+        return Seen(children, references, self.job_pods, self.present, self.config, self.answers)
 
     def told(self) -> "Scene":
         """The same world after its plan was carried out, as a cluster would: made, pruned, told."""
@@ -454,8 +458,38 @@ def test_an_engine_that_was_not_the_first_choice_is_said() -> None:
 
 
 def test_drift_that_nobody_measures_is_unknown() -> None:
-    drift = [{"name": "inputs", "of": "input", "test": "psi", "threshold": 0.2}]
-    assert condition(scene(drift=drift).plan(), "Drifted").status == "Unknown"
+    said = condition(scene(drift=WATCHED).built().ready().told().plan(), "Drifted")
+    assert (said.status, said.reason) == ("Unknown", "NoPrometheus")
+
+
+@pytest.mark.parametrize(("value", "status"), [(0.9, "True"), (0.01, "False")])
+def test_drift_of_the_version_that_answers_is_said_and_stays_unwritten_until_the_next_window(
+    value: float, status: str
+) -> None:
+    serving = scene(drift=WATCHED).built().ready().told()
+    asked = STAGE.asks(resource(STAGE, "front", serving.spec), serving.seen(), NOW)
+    version = serving.server()["metadata"]["labels"][VERSION]
+    assert asked
+    assert all(f'genops_dev_version="{version}"' in query for query in asked.values())
+    numbers = {"age": 1.0, "reference": 1000.0, "bins": 10.0, "features": 1.0, "samples": 1000.0, "value": value}
+    answers = {name: Answer(numbers[name.split("/")[2].split("@")[0]]) for name in asked}
+    told = replace(serving, answers=answers).told()
+    assert condition(told.plan(), "Drifted").status == status
+    assert [entry["name"] for entry in told.plan().status["drift"]] == ["inputs"]
+    assert told.plan(NOW + timedelta(seconds=9)).status == told.plan().status
+    assert told.plan().wake_after == 10
+
+
+def test_a_version_that_comes_is_not_judged_by_the_traffic_of_the_one_before() -> None:
+    switched = next_model(scene(drift=WATCHED).built().ready().told()).built(NEWER).ready(OTHER).told()
+    asked = STAGE.asks(resource(STAGE, "front", switched.spec), switched.seen(), NOW)
+    old, new = (switched.server(digest)["metadata"]["labels"][VERSION] for digest in (ENGINE, OTHER))
+    assert all(new in query and old not in query for query in asked.values())
+
+
+def test_going_back_by_drift_is_refused() -> None:
+    said = condition(scene(drift=[WATCHED[0] | {"action": "Rollback"}]).plan(), "Ready")
+    assert "drift.action Rollback" in said.message
 
 
 def test_a_server_that_never_started_is_told_in_the_words_of_the_runtime() -> None:

@@ -88,6 +88,10 @@ class Reason(StrEnum):
     NOT_ALL_READY = "NotAllReady", "Fewer servers answer than are asked for"
     NOT_ROUTED = "NotRouted", "No request reaches a server yet"
     PARKED = "Parked", "spec.scale.min is 0, so no server runs"
+    DRIFTED = "Drifted", "A watch found so many windows in a row too far from the training data as it asks for"
+    NO_DRIFT = "NoDrift", "Every watch found its newest windows near enough to the training data"
+    TOO_FEW_SAMPLES = "TooFewSamples", "A window had fewer samples than the watch needs"
+    NO_REFERENCE = "NoReference", "The engine carries no distribution to compare with"
     # GenModel
     RUN_FAILED = "RunFailed", "An object of the run ended badly; the message names it"
     RUN_REJECTED = "RunRejected", "The run's model did not pass, so it is not served"

@@ -101,8 +101,8 @@ class Engine:
             plan = _refused(explain(error))
             await self._tell(key, manifest, plan)
             return None
-        seen = await self._look(stage, obj)
-        plan = stage.plan(obj, seen, self._clock())
+        seen, now = await self._look(stage, obj)
+        plan = stage.plan(obj, seen, now)
         if plan.hands_off:
             return None
         try:
@@ -114,7 +114,8 @@ class Engine:
         await self._tell(key, manifest, plan)
         return plan.wake_after
 
-    async def _look(self, stage: Stage[Any], obj: Resource[Any]) -> Seen:
+    async def _look(self, stage: Stage[Any], obj: Resource[Any]) -> tuple[Seen, datetime]:
+        """See the world, and when: what was asked of a moment is answered to a plan of the same moment."""
         targets = stage.refs(obj)
         self.wakeups.remember(obj.key, targets)
         references = {key: found for target in targets for key in self._named(target) if (found := self.store.get(key))}
@@ -122,10 +123,11 @@ class Engine:
         seen = Seen(children, references, {}, self.present, self._config)
         jobs = stage.inspect(obj, seen, self._clock())
         seen = replace(seen, pods={name: await self._pods(obj, seen.child(JOB, name)) for name in jobs})
-        questions = stage.asks(obj, seen, self._clock()) if self.oracle else {}
+        now = self._clock()
+        questions = stage.asks(obj, seen, now) if self.oracle else {}
         if not self.oracle or not questions:
-            return seen
-        return replace(seen, answers=await self.oracle.ask(questions, self._clock()))
+            return seen, now
+        return replace(seen, answers=await self.oracle.ask(questions, now)), now
 
     def _named(self, target: Key) -> list[Key]:
         """Name what a reference stands for: one object, or every one of its kind in the namespace."""

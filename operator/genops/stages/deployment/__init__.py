@@ -12,12 +12,12 @@ from genops.core.kinds import (
     SERVICE,
 )
 from genops.core.model import Stage
-from genops.stages.deployment.plan import inspect, plan, refs
+from genops.stages.deployment.plan import asks, inspect, plan, refs
 from genops.stages.deployment.spec import Spec
 
 OWNS = (JOB, CLAIM, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, AUTOSCALER, SCALED_OBJECT)
 
 # Named after the kind, since "deployment" alone is Kubernetes' own.
 GEN_DEPLOYMENT_STAGE: Stage[Spec] = Stage(
-    kind=GEN_DEPLOYMENT, spec=Spec, owns=OWNS, refs=refs, plan=plan, inspect=inspect
+    kind=GEN_DEPLOYMENT, spec=Spec, owns=OWNS, refs=refs, plan=plan, inspect=inspect, asks=asks
 )

@@ -77,6 +77,7 @@ def _unsupported(spec: Spec, seen: Seen) -> Problem | None:
         "rollout.holdSeconds": rollout.hold_seconds is not None,
         "rollout.gatewayRef": rollout.gateway_ref is not None,
         "capture": spec.capture is not None,
+        "drift.action Rollback": any(watch.action == "Rollback" for watch in spec.drift),
     }
     named = [name for name, is_asked in asked.items() if is_asked]
     if named:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD
 from genops.core.model import EVERY, Key, Plan, Resource, Seen
-from genops.stages.deployment import children, status
+from genops.stages.deployment import children, drift, status
 from genops.stages.deployment.spec import Spec
 
 
@@ -39,3 +39,8 @@ def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
     """Ask for the pods of the Job that builds, while no server carries what it built."""
     job = status.current(obj, seen)
     return (job["metadata"]["name"],) if job else ()
+
+
+def asks(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
+    """Ask Prometheus about the traffic of the version that answers."""
+    return {} if obj.spec.suspend or obj.deleting else drift.asks(obj, status.selected(obj, seen), now)

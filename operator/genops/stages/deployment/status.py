@@ -15,6 +15,8 @@ from genops.core.names import child_name
 from genops.core.reasons import Reason
 from genops.core.reporting import Said
 from genops.core.rules import Rule, always, first
+from genops.stages.deployment import drift
+from genops.stages.deployment.drift import Watching
 from genops.stages.deployment.engine import BUILD, Engine, building_job, engine_id, read_engine
 from genops.stages.deployment.gate import Inputs, Problem, admit, condition_of, read_inputs
 from genops.stages.deployment.rollout import VERSION, Rollout, Server, Version, decide, read_servers
@@ -38,7 +40,7 @@ class Facts:
     engine: Engine
     rollout: Rollout
     quarantined: tuple[str, ...]
-    watches: bool
+    watching: Watching
     url: str
     selector: str
     routed: bool  # the Service selects whom it should
@@ -108,7 +110,9 @@ class Facts:
         """When to look again without being told. What the operator writes itself does not wake it."""
         if self.deleting or self.suspended:
             return None
-        return SOON if self.rollout.routed and (not self.routed or self.rollout.switching) else self.engine.wake_after
+        soon = self.rollout.routed and (not self.routed or self.rollout.switching)
+        times = [t for t in (SOON if soon else self.engine.wake_after, self.watching.wake_after) if t is not None]
+        return min(times, default=None)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -131,10 +135,10 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         engine=engine,
         rollout=rollout,
         quarantined=banned,
-        watches=bool(obj.spec.drift),
+        watching=drift.read(obj, seen, selected(obj, seen), inputs.data.what if inputs.data else "", now),
         url=f"http://{service_name(obj)}.{obj.namespace}.svc:{layout.PORT_HTTP}",
         selector=",".join(f"{k}={v}" for k, v in sorted(pods_of(obj).items())),
-        routed=bool(rollout.routed) and _routed(obj, seen) == rollout.routed,
+        routed=bool(rollout.routed) and selected(obj, seen) == rollout.routed,
         known=obj.status,
     )
 
@@ -170,8 +174,8 @@ def _quarantined(obj: Resource[Spec]) -> tuple[str, ...]:
     return tuple(obj.status.get("quarantined", ())) if same else ()
 
 
-def _routed(obj: Resource[Spec], seen: Seen) -> str:
-    """Which version the Service selects now."""
+def selected(obj: Resource[Spec], seen: Seen) -> str:
+    """Which version the Service selects now, and whose traffic is watched."""
     service = seen.child(SERVICE, service_name(obj)) or {}
     return str((service.get("spec", {}).get("selector") or {}).get(VERSION, ""))
 
@@ -181,7 +185,7 @@ def _decided(
 ) -> Rollout:
     rollout, known = obj.spec.rollout, (obj.status.get("stable") or {}).get("engineDigest")
     recorded = next((s.id for s in servers.values() if s.version.digest == known), "")
-    routed = _routed(obj, seen) or recorded
+    routed = selected(obj, seen) or recorded
     return decide(wanted, servers, routed, rollout.strategy, rollout.auto_rollback, banned)
 
 
@@ -314,6 +318,7 @@ def _status(facts: Facts, rule: Rule[Facts]) -> Manifest:
         "canary": _version_status(candidate.version) | {"weight": 0} if candidate else None,
         "quarantined": list(facts.quarantined) or None,
         "engines": list(facts.version.engines) if facts.version else None,
+        "drift": drift.status(facts.watching.findings, facts.known),
         "lastFailure": _last_failure(facts),
     }
     return {k: v for k, v in said.items() if v not in (None, [])}
@@ -386,10 +391,8 @@ def _rolled_back(facts: Facts) -> list[Condition]:
 
 
 def _drifted(facts: Facts) -> list[Condition]:
-    """What nobody measures is not known; that is never said as fine."""
-    if not facts.watches:
-        return []
-    return [Condition("Drifted", "Unknown", Reason.NOT_WATCHED, "Drift is not measured by this operator yet")]
+    """Said only where something is watched."""
+    return [drift.condition(facts.watching.findings)] if facts.watching.findings else []
 
 
 def _happening(rule: Rule[Facts], reason: str, message: str) -> Happening | None:
