@@ -82,12 +82,14 @@ def an_engine(folder: Path, **fields: Any) -> Artifact:
     return made
 
 
-def a_dataset(folder: Path, rows: np.ndarray[Any, Any]) -> Input:
-    """Write images as a dataset with a train split only."""
+def a_dataset(folder: Path, rows: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None = None) -> Input:
+    """Write images, and their classes if given, as a dataset with a train split only."""
     body = {"format": "images", "splits": {"train": {"samples": len(rows), "digest": "sha256:" + "0" * 64}}}
     with artifact.writing(str(folder), "dataset", body) as scratch:
         (scratch / "train").mkdir()
         np.save(scratch / "train/x.npy", rows)
+        if labels is not None:
+            np.save(scratch / "train/y.npy", labels)
         numbers = {name: np.asarray(values) for name, values in images(rows).items()}
         (scratch / "reference.json").write_text(json.dumps(reference.build(len(rows), numbers, {})))
     return Input(uri=str(folder), digest=artifact.digest_of(str(folder)))
