@@ -13,7 +13,7 @@ from gencontract.report import EngineReport, Report
 from gencontract.task import OptimizeTask, ServeTask
 from gencontract.wire import decode_task, encode_report
 from genops.core.conditions import merge
-from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD, SCALED_OBJECT, Kind
+from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD, POD_MONITOR, SCALED_OBJECT, Kind
 from genops.core.model import EVERY, Answer, Config, Key, Manifest, Plan, PodSeen, Seen
 from genops.core.podspec import TASK_ANNOTATION
 from genops.shell.subset import contains
@@ -664,6 +664,22 @@ def test_keda_scales_by_a_query_where_it_is_present() -> None:
     trigger = spec["triggers"][0]["metadata"]
     assert (trigger["serverAddress"], trigger["threshold"]) == ("http://prometheus:9090", "20")
     assert 'model="front"' in trigger["query"]
+
+
+# --- monitoring ------------------------------------------------------------------------------------------------------
+
+
+def test_prometheus_is_told_of_the_servers_where_its_operator_is_present() -> None:
+    serving = scene().built().ready().told()
+    assert not [k for k in kinds_of(serving.plan()) if k.startswith("PodMonitor")]
+    monitor = next(
+        c for c in replace(serving, present=frozenset({POD_MONITOR})).plan().children if c["kind"] == "PodMonitor"
+    )
+    pod = serving.server()["spec"]["template"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert set(monitor["spec"]["podTargetLabels"]) <= set(pod["metadata"]["labels"])
+    ports = {p["name"]: p["containerPort"] for c in pod["spec"]["containers"] for p in c["ports"]}
+    assert ports[monitor["spec"]["podMetricsEndpoints"][0]["port"]] == 8002
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from genops.core.kinds import (
     GEN_DEPLOYMENT,
     JOB,
     NETWORK_POLICY,
+    POD_MONITOR,
     SCALED_OBJECT,
     SERVICE,
 )
@@ -15,7 +16,7 @@ from genops.core.model import Stage
 from genops.stages.deployment.plan import asks, inspect, plan, refs
 from genops.stages.deployment.spec import Spec
 
-OWNS = (JOB, CLAIM, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, AUTOSCALER, SCALED_OBJECT)
+OWNS = (JOB, CLAIM, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, AUTOSCALER, SCALED_OBJECT, POD_MONITOR)
 
 # Named after the kind, since "deployment" alone is Kubernetes' own.
 GEN_DEPLOYMENT_STAGE: Stage[Spec] = Stage(

@@ -5,7 +5,16 @@ from typing import Any
 from gencontract import layout
 from gencontract.task import Input, OptimizeTask, Run, ServeTask, TaskFile
 from gencontract.task import Tolerance as TaskTolerance
-from genops.core.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY, SCALED_OBJECT, SERVICE, Kind
+from genops.core.kinds import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    POD_MONITOR,
+    SCALED_OBJECT,
+    SERVICE,
+    Kind,
+)
 from genops.core.model import Config, Manifest, Resource, Seen
 from genops.core.names import child_labels, child_name, owner_reference
 from genops.core.podspec import Serving, Trying, Work, claims_of, job, pod_path, pod_template
@@ -28,6 +37,7 @@ PUBLIC = ("http", "grpc", "metrics")
 # The launcher gives Triton 600 s to load and then says why it did not; the kubelet waits that long, and a bit.
 START_SECONDS = 660
 PROGRESS_SECONDS = 900
+SCRAPE_SECONDS = 15  # several numbers a minute, for the rate of the last minute
 SHARED_MEMORY = "512Mi"  # Triton's Python back end hands tensors over through /dev/shm
 # Milliseconds in the queue for each request, over the last minute. Triton counts microseconds.
 QUEUE_TIME = (
@@ -185,7 +195,8 @@ def _shared(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ..
     target = rollout.stable.manifest["metadata"]["name"] if rollout.stable else ""
     scaler = _scaler(obj, target, seen) if target else ()
     remote = facts.version is not None and not facts.version.uri.startswith("pvc://")
-    return service(obj, rollout.routed), budget(obj), policy(obj, remote), *scaler
+    watched = (monitor(obj),) if POD_MONITOR in seen.present else ()
+    return service(obj, rollout.routed), budget(obj), policy(obj, remote), *scaler, *watched
 
 
 def service(obj: Resource[Spec], routed: str) -> Manifest:
@@ -211,6 +222,17 @@ def policy(obj: Resource[Spec], remote: bool) -> Manifest:
         "podSelector": {"matchLabels": pods_of(obj)},
         "policyTypes": ["Ingress"] if remote else ["Ingress", "Egress"],
         "ingress": incoming,
+    }
+    return body
+
+
+def monitor(obj: Resource[Spec]) -> Manifest:
+    """Build the PodMonitor: Prometheus scrapes every server, and keeps apart which version it runs."""
+    body = _body(obj, POD_MONITOR, child_name(obj.name, SERVE))
+    body["spec"] = {
+        "selector": {"matchLabels": pods_of(obj)},
+        "podTargetLabels": [VERSION],
+        "podMetricsEndpoints": [{"port": "metrics", "path": "/metrics", "interval": f"{SCRAPE_SECONDS}s"}],
     }
     return body
 
