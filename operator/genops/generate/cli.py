@@ -5,9 +5,15 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from genops.generate import chart, crds, reference
+from genops.generate import chart, crds, dashboards, reference, rules
 
-OUTPUTS: dict[str, Callable[[], str]] = {**crds.OUTPUTS, **reference.OUTPUTS, **chart.OUTPUTS}
+OUTPUTS: dict[str, Callable[[], str]] = {
+    **crds.OUTPUTS,
+    **reference.OUTPUTS,
+    **chart.OUTPUTS,
+    **rules.OUTPUTS,
+    **dashboards.OUTPUTS,
+}
 MEND = "genops generate"
 
 

@@ -25,6 +25,7 @@ from genops.shell.leader import Leader
 from genops.shell.prometheus import Prometheus
 from genops.shell.queue import WorkQueue
 from genops.shell.settings import Settings, SettingsError, from_environment
+from genops.shell.statuses import Statuses
 from genops.stages import STAGES
 
 log = logging.getLogger("genops")
@@ -246,3 +247,4 @@ def _publish(engine: Engine, queue: WorkQueue[Key]) -> None:
         return dict(found)
 
     metrics.REGISTRY.register(metrics.Objects(count))
+    metrics.REGISTRY.register(Statuses(engine.store.all))
