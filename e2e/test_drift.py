@@ -1,21 +1,17 @@
-"""Drift as a real Prometheus measures it: the generated PromQL against numpy, and traffic of a real Triton."""
+"""Drift as a real Prometheus measures it: the generated PromQL against numpy, and what the operator makes of it."""
 
 import asyncio
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from binned import DISTANCES, binned, counted
-from monitoring import Monitor, program, prometheus, scraping
-from served import Served, serving
-from tiny_engines import a_dataset, an_engine
+from monitoring import Monitor, program, prometheus
 from worlds import resource
 
 from genops.core import promql
@@ -27,7 +23,6 @@ from genops.stages.deployment import GEN_DEPLOYMENT_STAGE as STAGE
 from genops.stages.deployment import drift
 from genops.stages.deployment.drift import Finding
 
-pytestmark = pytest.mark.xdist_group("triton")
 LENGTH = 600  # seconds of a window
 WINDOWS = 3
 STEP = 15  # seconds between two scrapes
@@ -228,63 +223,3 @@ def test_the_operator_finds_a_drift_by_what_prometheus_says(
 def test_what_prometheus_does_not_tell_of_is_unknown(recorded: Recorded, watch: dict[str, Any], reason: Reason) -> None:
     found = recorded.found("always", **watch)
     assert (found.drifts, found.reason) == (None, reason), found.message
-
-
-@dataclass
-class Traffic:
-    """Clients of a served model, who ask for classes of their choice until the test is over."""
-
-    served: Served
-    wanted: list[int]
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        seed = 0
-        while not self.ended.wait(0.01):
-            rng = np.random.default_rng(seed := seed + 1)
-            self.served.infer(seed=[seed * 8 + n for n in range(8)], label=rng.choice(self.wanted, 8).tolist())
-
-
-@pytest.mark.slow
-def test_traffic_that_shifts_is_found_by_the_metrics_of_a_real_server(tmp_path: Path, eventually: Any) -> None:
-    """Seen as the operator sees it: the classes that are asked for, against those of the training data."""
-    rng = np.random.default_rng(0)
-    rows = rng.integers(0, 256, (500, 8, 8, 1)).astype(np.uint8)
-    data = a_dataset(tmp_path / "data", rows, np.arange(500) % 10)
-    engine = an_engine(tmp_path / "engine", batch_sizes=[1, 8], dataset=data)
-    whose = {"namespace": "team", "genops_dev_version": "v1"}
-    with serving(engine, tmp_path / "served") as served:
-        target = f"{served.address}:{served.task.metrics_port}"
-        with prometheus(tmp_path / "monitor", scraping("triton", target, **whose)) as monitor:
-            served.wait_ready()
-            traffic = Traffic(served, list(range(10)))
-            client = threading.Thread(target=traffic.run)
-            client.start()
-            try:
-                eventually(lambda: _live(monitor).drifts is False, "the traffic is as the training data", 90)
-                traffic.wanted = [3, 4, 5]
-                eventually(lambda: _live(monitor).drifts, "the shift is found", 90)
-                monitor.pause()
-                assert _live(monitor).reason == Reason.PROMETHEUS_UNREACHABLE
-                monitor.go_on()
-            finally:
-                traffic.ended.set()
-                client.join()
-            assert served.stop() == 0
-            eventually(lambda: _live(monitor).reason == Reason.NO_METRICS, "the server is gone", 60)
-
-
-def _live(monitor: Monitor) -> Finding:
-    """Judge now, by windows of eight seconds."""
-    watch = {"of": "input", "test": "psi", "threshold": 0.2, "windowSeconds": 8, "minSamples": 100}
-    spec = {"model": {"trainingJobRef": {"name": "digits"}}, "drift": [{"name": "classes", "consecutive": 2, **watch}]}
-    obj, now = resource(STAGE, "generator", spec), datetime.now(UTC)
-
-    async def ask() -> dict[str, Answer]:
-        oracle = Prometheus(monitor.address, seconds=1)
-        try:
-            return dict(await oracle.ask(drift.asks(obj, "v1", now), now))
-        finally:
-            await oracle.close()
-
-    return drift.read(obj, Seen(answers=asyncio.run(ask())), "v1", DATA, now).findings[0]

@@ -85,8 +85,10 @@ class Monitor:
 
 
 @contextmanager
-def prometheus(folder: Path, *jobs: Mapping[str, Any], every: str = "1s", rules: str = "") -> Iterator[Monitor]:
-    """Start a Prometheus that scrapes `jobs`, entries of scrape_configs."""
+def prometheus(
+    folder: Path, *jobs: Mapping[str, Any], every: str = "1s", rules: str = "", port: int = 0
+) -> Iterator[Monitor]:
+    """Start a Prometheus that scrapes `jobs`, entries of scrape_configs, and evaluates rules."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     if rules:
@@ -96,7 +98,7 @@ def prometheus(folder: Path, *jobs: Mapping[str, Any], every: str = "1s", rules:
     (folder / "config.yaml").write_text(
         yaml.safe_dump({"global": timing, "rule_files": files, "scrape_configs": [dict(j) for j in jobs]})
     )
-    port = free_port()
+    port = port or free_port()
     arguments = [
         f"--config.file={folder / 'config.yaml'}",
         f"--storage.tsdb.path={folder / 'data'}",
@@ -136,8 +138,8 @@ def scraping(name: str, *targets: str, **labels: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serves(page: Callable[[], str]) -> Iterator[str]:
-    """Serve a page of metrics; gives HOST:PORT."""
+def serves(page: Callable[[], str], kind: str = "text/plain; version=0.0.4") -> Iterator[str]:
+    """Serve a page of metrics, or of another kind; gives HOST:PORT."""
 
     class Page(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -146,7 +148,7 @@ def serves(page: Callable[[], str]) -> Iterator[str]:
         def do_GET(self) -> None:
             body = page().encode()
             self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

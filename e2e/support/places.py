@@ -88,13 +88,13 @@ def a_serving_cluster() -> Iterator[LocalCluster]:
 
 
 @contextmanager
-def a_place(cluster: LocalCluster, folder: Path) -> Iterator[Place]:
+def a_place(cluster: LocalCluster, folder: Path, **env: str) -> Iterator[Place]:
     """A namespace with an operator of its own, under the restricted standard; both go at the end."""
     name = f"t-{uuid.uuid4().hex[:10]}"
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     try:
-        with Operator(cluster.kubeconfig, name, folder):
+        with Operator(cluster.kubeconfig, name, folder, **env):
             yield Place(cluster, name)
     finally:
         cluster.kubectl("delete", "pods", "--all", "--namespace", name, "--wait=false", "--grace-period=1", check=False)
