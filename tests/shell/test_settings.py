@@ -20,7 +20,7 @@ def test_nothing_set_is_the_default() -> None:
         ("GENOPS_LOG_LEVEL", "LOUD", "use one of DEBUG"),
         ("GENOPS_PROMETHEUS", "prometheus:9090", "use such as http://"),
         ("GENOPS_PROMETHEUS", "http://", "is not an address"),
-        ("GENOPS_PROMETHEUS", "http://user:word@prometheus:9090", "is not an address"),
+        ("GENOPS_PROMETHEUS", "http://user:word@prometheus:9090", "holds credentials"),
         ("GENOPS_PROMETHEUS", "http://prometheus:9090?x=1", "is not an address"),
         ("GENOPS_PROMETHEUS", "http://prometheus:99999", "is not an address"),
     ],

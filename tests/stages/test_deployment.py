@@ -487,6 +487,12 @@ def test_a_version_that_comes_is_not_judged_by_the_traffic_of_the_one_before() -
     assert all(new in query and old not in query for query in asked.values())
 
 
+def test_without_a_server_that_answers_nothing_is_asked_about_its_traffic() -> None:
+    for quiet in (scene(drift=WATCHED).built().told(), scene(drift=WATCHED, scale={"min": 0}).built().told()):
+        assert STAGE.asks(resource(STAGE, "front", quiet.spec), quiet.seen(), NOW) == {}
+        assert condition(quiet.plan(), "Drifted").reason == "NotRouted"
+
+
 def test_going_back_by_drift_is_refused() -> None:
     said = condition(scene(drift=[WATCHED[0] | {"action": "Rollback"}]).plan(), "Ready")
     assert "drift.action Rollback" in said.message

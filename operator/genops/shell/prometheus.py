@@ -115,5 +115,6 @@ def _number(samples: list[tuple[float, float]], now: datetime) -> Answer:
     late = now.timestamp() - at
     if abs(late) > LATE_SECONDS:
         where = "behind" if late > 0 else "ahead of"
-        return Answer(None, Reason.STALE, f"Prometheus' clock is {abs(late):.0f} s {where} the operator's")
+        text = f"Prometheus' clock is more than {LATE_SECONDS:.0f} s {where} the operator's; mend either"
+        return Answer(None, Reason.STALE, text)
     return Answer(value)

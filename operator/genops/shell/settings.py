@@ -80,10 +80,12 @@ def _address(env: Mapping[str, str], name: str) -> str:
     text = env.get(name, "").rstrip("/")
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         usable = usable and not parts.query and not parts.fragment and parts.port != 0
     except ValueError:
         usable = False
+    if "@" in text:
+        raise SettingsError(f"{name} holds credentials, which would end in logs; use an address without")
     if text and not usable:
         raise SettingsError(f"{name}={text!r} is not an address; use such as http://prometheus.monitoring.svc:9090")
     return text

@@ -167,7 +167,7 @@ def _unwatched(watch: Drift, version: str, data: str) -> tuple[str, str] | None:
     if watch.test not in promql.TESTS:
         return Reason.NOT_WATCHED, f"test {watch.test} needs captured samples, which this operator does not keep yet"
     if not version:
-        return Reason.NOT_ROUTED, "No request reaches a server yet"
+        return Reason.NOT_ROUTED, "No server answers, so there is no traffic to watch"
     if watch.reference_ref and data != f"GenDataset/{watch.reference_ref.name}":
         text = (
             f"The engine carries the reference of {data or 'no data'}; set optimize.datasetRef to the data to compare"

@@ -43,4 +43,4 @@ def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
 
 def asks(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
     """Ask Prometheus about the traffic of the version that answers."""
-    return {} if obj.spec.suspend or obj.deleting else drift.asks(obj, status.selected(obj, seen), now)
+    return {} if obj.spec.suspend or obj.deleting else drift.asks(obj, status.watched(obj, seen), now)

@@ -135,7 +135,7 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         engine=engine,
         rollout=rollout,
         quarantined=banned,
-        watching=drift.read(obj, seen, selected(obj, seen), inputs.data.what if inputs.data else "", now),
+        watching=drift.read(obj, seen, watched(obj, seen), inputs.data.what if inputs.data else "", now),
         url=f"http://{service_name(obj)}.{obj.namespace}.svc:{layout.PORT_HTTP}",
         selector=",".join(f"{k}={v}" for k, v in sorted(pods_of(obj).items())),
         routed=bool(rollout.routed) and selected(obj, seen) == rollout.routed,
@@ -175,9 +175,16 @@ def _quarantined(obj: Resource[Spec]) -> tuple[str, ...]:
 
 
 def selected(obj: Resource[Spec], seen: Seen) -> str:
-    """Which version the Service selects now, and whose traffic is watched."""
+    """Which version the Service selects now."""
     service = seen.child(SERVICE, service_name(obj)) or {}
     return str((service.get("spec", {}).get("selector") or {}).get(VERSION, ""))
+
+
+def watched(obj: Resource[Spec], seen: Seen) -> str:
+    """Whose traffic tells of drift: the version that requests reach, while a server of it answers."""
+    version = selected(obj, seen)
+    server = read_servers_of(obj, seen).get(version)
+    return version if server and server.ready else ""
 
 
 def _decided(
