@@ -43,12 +43,19 @@ VALUES: dict[str, dict[str, Any]] = {
     "store": {"store": {"uri": "s3://bucket/genops", "className": "fast", "access": "ReadWriteMany", "size": "1Ti"}},
     "tuned": {"workers": 32, "resyncSeconds": 60, "healthPort": 9090, "log": {"level": "DEBUG", "format": "text"}},
 }
+WATCHED = {
+    "prometheus": {"address": "http://prometheus.monitoring.svc:9090", "port": 9090},
+    "dashboards": {"enabled": True},
+    "rules": {"enabled": True, "labels": {"release": "monitoring"}},
+    "serviceMonitor": {"enabled": True},
+}
 WRONG: dict[str, dict[str, Any]] = {
     "digset": {"image": {"digset": "x"}},
     "digest": {"image": {"digest": "sha256:abc"}},
     "workers": {"workers": 0},
     "access": {"store": {"access": "ReadOnlyMany"}},
     "replicas": {"replicas": "two"},
+    "address": {"prometheus": {"address": "http://me:word@prometheus:9090"}},
 }
 
 
@@ -68,6 +75,23 @@ def written(folder: Path, values: dict[str, Any]) -> str:
 def rendered(folder: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
     text = helm("template", "genops", str(CHART), "-n", SPACE, "-f", written(folder, values)).stdout
     return [d for d in yaml.safe_load_all(text) if d]
+
+
+def test_what_watches_is_told_of_us(tmp_path: Path) -> None:
+    """Kinds of Prometheus' operator, which this cluster does not have: as Helm renders them."""
+    made = {d["kind"]: d for d in rendered(tmp_path, WATCHED)}
+    boards = made["ConfigMap"]
+    assert boards["metadata"]["labels"]["grafana_dashboard"] == "1"
+    files = {path.name: json.loads(path.read_text()) for path in (CHART / "files/dashboards").iterdir()}
+    assert {name: json.loads(text) for name, text in boards["data"].items()} == files
+    assert made["PrometheusRule"]["metadata"]["labels"]["release"] == "monitoring"
+    assert made["PrometheusRule"]["spec"] == yaml.safe_load((CHART / "files/rules/genops.yaml").read_text())
+    container = made["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "GENOPS_PROMETHEUS", "value": WATCHED["prometheus"]["address"]} in container["env"]
+    ports = [p["port"] for rule in made["NetworkPolicy"]["spec"]["egress"] for p in rule["ports"]]
+    assert 9090 in ports
+    quiet = {d["kind"] for d in rendered(tmp_path, {})}
+    assert not {"ConfigMap", "PrometheusRule", "ServiceMonitor"} & quiet
 
 
 @pytest.fixture(scope="module")

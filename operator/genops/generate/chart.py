@@ -84,6 +84,27 @@ class Monitor(_Block):
     labels: dict[str, str] = Field({}, description="Labels by which your Prometheus chooses monitors")
 
 
+class Prometheus(_Block):
+    """Whom the operator asks about what is served."""
+
+    address: str = Field(_CONFIG.prometheus, pattern=r"^(https?://[^@]+)?$", description="Its address; empty: nobody")
+    port: int = Field(9090, ge=1, le=65535, description="Its pods' port, which the network policy lets through")
+
+
+class Dashboards(_Block):
+    """How Grafana finds the dashboards."""
+
+    enabled: bool = Field(False, description="Whether a ConfigMap of them is made")
+    label: str = Field("grafana_dashboard", min_length=1, description="Label by which Grafana's sidecar finds it")
+
+
+class Alerting(_Block):
+    """How Prometheus finds alerts and recorded distances."""
+
+    enabled: bool = Field(False, description="Whether a PrometheusRule is made; needs its CRD")
+    labels: dict[str, str] = Field({}, description="Labels by which your Prometheus chooses rules")
+
+
 class Switch(_Block):
     """Something that is made or not."""
 
@@ -117,6 +138,9 @@ class Values(_Block):
     disruption_budget: Switch = Field(Switch(), description="A budget that lets one process go at a time")
     network_policy: Policy = Field(Policy(), description="Who the operator may talk with")
     service_monitor: Monitor = Field(Monitor(), description="How Prometheus finds the operator's metrics")
+    prometheus: Prometheus = Field(Prometheus(), description="Whom the operator asks about what is served")
+    dashboards: Dashboards = Field(Dashboards(), description="How Grafana finds the dashboards")
+    rules: Alerting = Field(Alerting(), description="How Prometheus finds alerts and recorded distances")
 
 
 def schema() -> str:
