@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,18 @@ def test_every_command_in_the_readme_exists() -> None:
 def test_ci_runs_the_command_that_the_readme_names() -> None:
     assert "make test" in (ROOT / ".ci/run").read_text()
     assert "make test" in (ROOT / "README.md").read_text()
+
+
+def test_tests_of_one_group_run_in_one_worker(tmp_path: Path) -> None:
+    """What shares a module's cluster or Triton is marked with a group; a pytest that xdist does not know ignores it."""
+    (tmp_path / "test_group.py").write_text(
+        "import os, pathlib, pytest\n"
+        "@pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('n', range(8))\n"
+        "def test_where(n):\n"
+        "    pathlib.Path(os.environ['PYTEST_XDIST_WORKER']).touch()\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert len(list(tmp_path.glob("gw*"))) == 1
