@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from operators import Operator, quick_dataset, until
+from places import Place, said
 
 pytestmark = pytest.mark.slow
 
-GROUP = "genops.dev/v1alpha1"
 SOON = 60.0  # seconds within which a fault is said
 SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}}
 # Writes images whose pixels differ, so that none is a copy of another.
@@ -23,25 +23,19 @@ for n in range(40):
 """
 
 
-class World:
+class World(Place):
     """One namespace with an operator, and what a person would do and read in it."""
 
     def __init__(self, namespace: Any, operator: Operator, a_pod: Callable[..., dict[str, Any]]) -> None:
+        super().__init__(namespace.cluster, namespace.name)
         self.namespace, self.operator, self.a_pod = namespace, operator, a_pod
         self._pods = 0
 
-    def make(self, kind: str, name: str, spec: dict[str, Any]) -> None:
-        self.namespace.apply({"apiVersion": GROUP, "kind": kind, "metadata": {"name": name}, "spec": spec})
-
     def patch(self, kind: str, name: str, **spec: Any) -> None:
-        self.namespace.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps({"spec": spec}))
-
-    def status(self, kind: str, name: str) -> dict[str, Any]:
-        return dict(self.namespace.get(kind, name).get("status") or {})
+        self.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
     def condition(self, kind: str, name: str, which: str = "Ready") -> dict[str, Any]:
-        conditions = self.status(kind, name).get("conditions", ())
-        return next((c for c in conditions if c["type"] == which), {})
+        return said(self.status(kind, name), which)
 
     def says(self, kind: str, name: str, reason: str, seconds: float = SOON, which: str = "Ready") -> str:
         """Wait until a condition has a reason, and return its message."""
@@ -52,13 +46,8 @@ class World:
         )
         return str(self.condition(kind, name, which)["message"])
 
-    def phase(self, kind: str, name: str, phase: str, seconds: float = 240.0) -> dict[str, Any]:
-        until(
-            lambda: self.status(kind, name).get("phase") == phase,
-            seconds,
-            lambda: f"{kind}/{name} to be {phase}: {self.status(kind, name)}\n{self.operator.tail()}",
-        )
-        return self.status(kind, name)
+    def phase(self, kind: str, name: str, *phases: str, seconds: float = 240.0) -> dict[str, Any]:
+        return super().phase(kind, name, *phases, seconds=seconds)
 
     def on_claim(self, claim: str, script: str, *args: str) -> None:
         """Run a script in a pod that has a claim under /data."""
@@ -160,7 +149,7 @@ def test_runs_that_fail_say_why_and_runs_that_were_disturbed_go_on(world: World)
         assert status["phase"] == "Failed"
         assert "output" not in status, "nothing half-written looks finished"
 
-    end = world.phase("gentrainingjob", "disturbed", "Succeeded", 300)
+    end = world.phase("gentrainingjob", "disturbed", "Succeeded", seconds=300)
     assert end["progress"]["percent"] == 100
     assert end["output"]["digest"].startswith("sha256:")
     assert len(world.namespace.list("jobs", "-l", "genops.dev/owner-name=disturbed")) == 1

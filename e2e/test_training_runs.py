@@ -122,7 +122,6 @@ def test_a_run_that_is_suspended_and_killed_ends_like_one_that_was_left_alone(ru
     resumed = runs.past("disturbed", held["progress"]["step"])
     (pod,) = runs.running("disturbed")
     runs.kill(pod)
-    # The pod that was asked to stop may be the last failure until then, with 143.
     killed = runs.until("disturbed", "the kill is told", lambda s: s.get("lastFailure", {}).get("exitCode") == 137)
     assert killed["lastFailure"]["pod"] == pod
     end, plain = runs.phase("disturbed", "Succeeded"), runs.phase("plain", "Succeeded")

@@ -32,12 +32,12 @@ def asked(
     policy = obj.spec.retrain
     if policy is None or obj.spec.suspend or not before:
         return None
-    number = max(before) + 1
+    number, drifted = max(before) + 1, _drifted(obj, deployment)
     try:
-        due = None if _drifted(obj, deployment) else _due(policy, before)
+        due = None if drifted else _due(policy, before)
     except ValueError as wrong:
         return Asked(number, f"retrain.schedule: {wrong}; write a cron line such as 0 3 * * 1")
-    if due is None and not _drifted(obj, deployment):
+    if due is None and not drifted:
         return None
     until = max(filter(None, (due, _cool(policy, before), _room(policy, before, now))), default=None)
     if until and until > now:

@@ -67,11 +67,12 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
     before = {int(r["number"]): r for r in obj.status.get("runs", ())}
     deployment = read_deployment(obj, seen)
     current = _current_number(obj, seen, before)
-    next_run = _asked(obj, seen, before, current, deployment, now)
+    chains = {n: read_chain(obj, seen, n) for n in {current, *before, *numbers_of(seen)}}
+    next_run = _asked(obj, chains, before, current, deployment, now)
     if next_run and not next_run.held:
         current, next_run = next_run.number, None
-    known = sorted({current, *before, *numbers_of(seen)})
-    chains = {n: read_chain(obj, seen, n) for n in known}
+        chains[current] = read_chain(obj, seen, current)
+    known = sorted(chains)
     served = _served(obj, chains, before, current)
     runs = [_run(obj, chains[n], before, n == current, served, deployment, now) for n in known]
     kept = _kept_numbers(obj, runs, current, served)
@@ -164,17 +165,21 @@ def _current_number(obj: Resource[Spec], seen: Seen, before: dict[int, Manifest]
 
 
 def _asked(
-    obj: Resource[Spec], seen: Seen, before: dict[int, Manifest], current: int, deployment: Link, now: datetime
+    obj: Resource[Spec],
+    chains: dict[int, Chain],
+    before: dict[int, Manifest],
+    current: int,
+    deployment: Link,
+    now: datetime,
 ) -> Asked | None:
     """The run that drift or a schedule asks for, once the last one has ended and the served run's own model answers."""
-    chain = read_chain(obj, seen, current)
     promoted = [n for n, r in before.items() if r.get("outcome") == "Promoted"]
-    if not promoted or before.get(current, {}).get("outcome") not in ENDED or chain.open or obj.deleting:
+    if not promoted or before.get(current, {}).get("outcome") not in ENDED or chains[current].open or obj.deleting:
         return None
-    served = _weights(read_chain(obj, seen, max(promoted)))
+    served = _weights(chains[max(promoted)])
     if obj.spec.deployment and (not served or (deployment.status.get("stable") or {}).get("digest") != served):
         return None
-    return asked(obj, deployment.status, before, _usage(read_chain(obj, seen, n) for n in before), now)
+    return asked(obj, deployment.status, before, _usage(chains[n] for n in before), now)
 
 
 def _cause(chain: Chain, before: Manifest, last: Manifest, inputs: str, asked_by: str) -> str:
