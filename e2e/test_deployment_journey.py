@@ -18,6 +18,7 @@ SPEC: dict[str, Any] = {
     "requires": {"evaluationRef": {"name": "easy"}},
     "optimize": {"targets": ["onnx"], "shapes": {"batchSizes": [1, 4]}, "resources": SMALL},
     "server": SERVER,
+    "rollout": {"strategy": "BlueGreen"},
 }
 REQUEST = {
     "inputs": [

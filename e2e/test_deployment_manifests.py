@@ -11,7 +11,7 @@ from genops.core.model import Config, Key, Manifest, Seen
 from genops.shell.subset import contains
 from genops.stages.deployment import GEN_DEPLOYMENT_STAGE
 from genops.stages.deployment.children import autoscaler, budget, policy, serve_deployment, service
-from genops.stages.deployment.rollout import Version
+from genops.stages.deployment.servers import Version
 from genops.stages.evaluation import EVALUATION
 
 MODEL = {"model": {"uri": "pvc://genops-store/weights", "digest": DIGEST}}

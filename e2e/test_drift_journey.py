@@ -1,8 +1,5 @@
 """Drift on a real API server: a real Prometheus finds a deployment's pods by itself, and the object says what it sees."""
 
-import json
-import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ import pytest
 from monitoring import free_port, prometheus, serves
 from operators import until
 from places import SMALL, Place, a_place, a_serving_cluster, said, train_digits
+from traffic import Traffic, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("triton")]
 
@@ -21,51 +19,6 @@ SPEC: dict[str, Any] = {
     "server": {"resources": SMALL},
     "drift": [WATCH],
 }
-
-
-def targets(place: Place) -> str:
-    """List server pods and their labels as Prometheus' own operator would by our PodMonitor.
-
-    Debian's Prometheus is built without Kubernetes, so it asks us over HTTP.
-    """
-    found = []
-    for pod in place.list("pods", "-l", "genops.dev/role=serve"):
-        if address := pod["status"].get("podIP"):
-            version = pod["metadata"]["labels"]["genops.dev/version"]
-            own = {"namespace": place.name, "pod": pod["metadata"]["name"], "genops_dev_version": version}
-            found.append({"targets": [f"{address}:8002"], "labels": own})
-    return json.dumps(found)
-
-
-class Traffic:
-    """A client of the Service, who asks for classes of its choice until the test is over."""
-
-    def __init__(self, place: Place, name: str, wanted: list[int]) -> None:
-        self.wanted, self.name, self._ended = wanted, name, threading.Event()
-        address = place.get("service", f"{name}-serve")["spec"]["clusterIP"]
-        self.url = f"http://{address}:8000/v2/models/{name}/infer"
-        self._client = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "Traffic":
-        self._client.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._client.join()
-
-    def _run(self) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        turn = 0
-        while not self._ended.wait(0.02):
-            turn += 1
-            labels = [self.wanted[(8 * turn + n) % len(self.wanted)] for n in range(8)]
-            columns = {"seed": [8 * turn + n for n in range(8)], "label": labels}
-            inputs = [{"name": k, "shape": [8, 1], "datatype": "INT64", "data": v} for k, v in columns.items()]
-            with opener.open(
-                urllib.request.Request(self.url, json.dumps({"inputs": inputs}).encode()), timeout=30
-            ) as answer:
-                answer.read()
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ PATIENCE = 600.0
 class Place:
     """A namespace and kubectl in it."""
 
-    def __init__(self, cluster: LocalCluster, name: str) -> None:
-        self.cluster, self.name = cluster, name
+    def __init__(self, cluster: LocalCluster, name: str, operator: Operator) -> None:
+        self.cluster, self.name, self.operator = cluster, name, operator
 
     def kubectl(self, *args: str, stdin: str | None = None) -> str:
         """Run kubectl in this namespace."""
@@ -94,8 +94,8 @@ def a_place(cluster: LocalCluster, folder: Path, **env: str) -> Iterator[Place]:
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     try:
-        with Operator(cluster.kubeconfig, name, folder, **env):
-            yield Place(cluster, name)
+        with Operator(cluster.kubeconfig, name, folder, **env) as operator:
+            yield Place(cluster, name, operator)
     finally:
         cluster.kubectl("delete", "pods", "--all", "--namespace", name, "--wait=false", "--grace-period=1", check=False)
         cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)

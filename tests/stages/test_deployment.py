@@ -1,235 +1,49 @@
 """GenDeployment: worlds, and what is planned and said in each."""
 
-import copy
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from worlds import DIGEST, EARLIER, NOW, AJob, artifact, condition, kinds_of, resource
+from deployments import (
+    BUILT,
+    DATA,
+    ENGINE,
+    EVALUATION,
+    FRESH,
+    NEWER,
+    OTHER,
+    ROLLING,
+    RUN,
+    SERVED,
+    SPEC,
+    THERE,
+    WATCHED,
+    Scene,
+    a_dataset,
+    a_run,
+    an_evaluation,
+    judged,
+    next_model,
+    running,
+    scene,
+    selected,
+    version_of,
+)
+from worlds import DIGEST, EARLIER, NOW, AJob, condition, kinds_of, resource
 
 from gencontract.codes import Code
-from gencontract.report import EngineReport, Report
+from gencontract.report import EngineReport
 from gencontract.task import OptimizeTask, ServeTask
-from gencontract.wire import decode_task, encode_report
-from genops.core.conditions import merge
-from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD, POD_MONITOR, SCALED_OBJECT, Kind
-from genops.core.model import EVERY, Answer, Config, Key, Manifest, Plan, PodSeen, Seen
+from gencontract.wire import decode_task
+from genops.core.kinds import GEN_EVALUATION, POD_MONITOR, SCALED_OBJECT
+from genops.core.model import EVERY, Answer, Config, Key, Manifest, Plan
 from genops.core.podspec import TASK_ANNOTATION
 from genops.shell.subset import contains
 from genops.stages.deployment import GEN_DEPLOYMENT_STAGE as STAGE
-from genops.stages.deployment.children import serve_deployment, service
-from genops.stages.deployment.rollout import VERSION, Version
-
-OTHER = "sha256:" + "b" * 64
-ENGINE = "sha256:" + "c" * 64
-RUN = Key(GEN_TRAINING_JOB, "team", "digits")
-DATA = Key(GEN_DATASET, "team", "digits")
-EVALUATION = Key(GEN_EVALUATION, "team", "judge")
-SPEC: dict[str, Any] = {
-    "model": {"trainingJobRef": {"name": "digits"}},
-    "requires": {"evaluationRef": {"name": "judge"}},
-    "optimize": {"targets": ["onnx", "torch"]},
-}
-
-
-# --- what it refers to -----------------------------------------------------------------------------------------------
-
-
-def a_run(digest: str = DIGEST) -> Manifest:
-    output = {"uri": f"pvc://genops-store/weights-{digest[7:11]}", "digest": digest}
-    status = {"output": output, "inputs": {"datasetDigest": DIGEST}}
-    return {
-        "metadata": {"name": "digits", "namespace": "team"},
-        "spec": {"datasetRef": {"name": "digits"}},
-        "status": status,
-    }
-
-
-def a_dataset(digest: str = DIGEST) -> Manifest:
-    ready = {"type": "Ready", "status": "True", "reason": "Frozen", "message": ""}
-    return {
-        "metadata": {"name": "digits"},
-        "status": {"uri": "pvc://genops-store/data", "digest": digest, "conditions": [ready]},
-    }
-
-
-def an_evaluation(
-    verdict: str = "Passed", digest: str = DIGEST, name: str = "judge", made: str = EARLIER, **labels: str
-) -> Manifest:
-    said = {
-        "type": "Complete",
-        "status": "True" if verdict else "False",
-        "reason": "Evaluating",
-        "message": "fid is 12",
-    }
-    status = {"verdict": verdict, "inputs": {"subjectDigest": digest}, "conditions": [said]}
-    return {"metadata": {"name": name, "labels": labels, "creationTimestamp": made}, "status": status}
-
-
-WATCHED = [{"name": "inputs", "of": "input", "test": "psi", "threshold": 0.2}]
-THERE = {RUN: a_run(), DATA: a_dataset(), EVALUATION: an_evaluation()}
-
-TABLE = [
-    EngineReport(target="onnx", key="k1", p50_ms=1.5, p95_ms=2.0, throughput=900.0, max_abs_error=1e-6, chosen=True),
-    EngineReport(target="torch", key="k2", p50_ms=3.0),
-]
-BUILT = Report(
-    verb="optimize",
-    code=Code.DONE,
-    message="onnx fp32 was chosen for latency",
-    artifact=artifact("/genops/store/genops-store/gendeployments/front", ENGINE),
-    engines=TABLE,
-)
-NEWER = BUILT.model_copy(update={"artifact": artifact("/genops/store/genops-store/gendeployments/newer", OTHER)})
-
-
-# --- a world ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One GenDeployment with its children and pods, as the cluster holds them."""
-
-    spec: dict[str, Any]
-    references: dict[Key, Manifest]
-    status: Manifest = field(default_factory=dict)
-    generation: int = 1
-    children: tuple[Manifest, ...] = ()
-    job_pods: dict[str, tuple[PodSeen, ...]] = field(default_factory=dict)
-    pods: tuple[Manifest, ...] = ()
-    present: frozenset[Kind] = frozenset()
-    config: Config = field(default_factory=Config)
-    answers: dict[str, Answer] = field(default_factory=dict)
-
-    def plan(self, now: datetime = NOW) -> Plan:
-        obj = replace(resource(STAGE, "front", self.spec, self.status), generation=self.generation)
-        return STAGE.plan(obj, self.seen(), now)
-
-    def seen(self) -> Seen:
-        kinds = {k.kind: k for k in STAGE.owns}
-        children: dict[Kind, tuple[Manifest, ...]] = {}
-        for child in self.children:
-            children[kinds[child["kind"]]] = (*children.get(kinds[child["kind"]], ()), child)
-        pods = {Key(POD, "team", p["metadata"]["name"]): p for p in self.pods}
-        references = {**self.references, **pods}
-        return Seen(children, references, self.job_pods, self.present, self.config, self.answers)
-
-    def told(self) -> "Scene":
-        """The same world after its plan was carried out, as a cluster would: made, pruned, told."""
-        plan = self.plan()
-        known = {(c["kind"], c["metadata"]["name"]): c for c in self.children}
-        made = [_applied(known.get((c["kind"], c["metadata"]["name"])), c) for c in plan.children]
-        conditions = merge(plan.conditions, self.status.get("conditions", ()), self.generation, NOW)
-        status = {**plan.status, "conditions": conditions, "observedGeneration": self.generation}
-        return replace(self, children=tuple(made), status=status)
-
-    def job(self) -> AJob:
-        return AJob(next(c for c in self.plan().children if c["kind"] == "Job"))
-
-    def with_job(self, job: AJob) -> "Scene":
-        others = tuple(c for c in self.children if c["metadata"]["name"] != job.name)
-        return replace(self, children=(*others, job.manifest), job_pods={job.name: job.pods})
-
-    def built(self, report: Report = BUILT) -> "Scene":
-        """The engine that is wanted now was built, and its server was made."""
-        return self.told().with_job(self.job().succeeded(report)).told()
-
-    def servers(self) -> list[Manifest]:
-        return [c for c in self.children if c["kind"] == "Deployment"]
-
-    def server(self, digest: str = ENGINE) -> Manifest:
-        return next(s for s in self.servers() if _version(s).digest == digest)
-
-    def with_server(self, digest: str, ready: int, **conditions: str) -> "Scene":
-        """The server of an engine says how it is."""
-        server = copy.deepcopy(self.server(digest))
-        said = [
-            {"type": k, "status": str(k == "ReplicaFailure"), "reason": v, "message": "as told"}
-            for k, v in conditions.items()
-        ]
-        count = server["spec"]["replicas"]
-        server["status"] = {
-            "observedGeneration": 1,
-            "replicas": count,
-            "updatedReplicas": count,
-            "readyReplicas": ready,
-            "conditions": said,
-        }
-        others = tuple(c for c in self.children if c["metadata"]["name"] != server["metadata"]["name"])
-        return replace(self, children=(*others, server))
-
-    def ready(self, digest: str = ENGINE) -> "Scene":
-        return self.with_server(digest, self.server(digest)["spec"]["replicas"])
-
-    def with_pod(self, digest: str = ENGINE, ready: str = "False", **state: Any) -> "Scene":
-        labels = self.server(digest)["spec"]["template"]["metadata"]["labels"]
-        main = {"name": "main", "restartCount": 1, "state": state.get("state", {}), "lastState": state.get("last", {})}
-        status = {"conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [main]}
-        return replace(
-            self, pods=(*self.pods, {"metadata": {"name": "front-serve-x", "labels": labels}, "status": status})
-        )
-
-    def crashed(self, code: int, message: str, digest: str = ENGINE) -> "Scene":
-        said = encode_report(Report(verb="serve", code=Code(code), message=message)) if message else ""
-        ended = {
-            "exitCode": code,
-            "finishedAt": EARLIER,
-            "message": said,
-            "reason": "OOMKilled" if code == 137 else "Error",
-        }
-        waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
-        return self.with_pod(digest, state=waiting, last={"terminated": ended})
-
-    def given(self, **spec: Any) -> "Scene":
-        """The spec is changed by its owner."""
-        return replace(self, spec={**self.spec, **spec}, generation=self.generation + 1)
-
-
-def _applied(known: Manifest | None, wanted: Manifest) -> Manifest:
-    made = copy.deepcopy(wanted)
-    made["metadata"].setdefault("generation", 1)
-    if known and "status" in known:
-        made["status"] = known["status"]
-    return made
-
-
-def _version(server: Manifest) -> Version:
-    version = Version.load(server["metadata"]["annotations"][VERSION])
-    assert version is not None
-    return version
-
-
-def scene(references: dict[Key, Manifest] | None = None, **spec: Any) -> Scene:
-    return Scene({**SPEC, **spec}, THERE if references is None else references)
-
-
-def judged(evaluation: Manifest | None) -> dict[Key, Manifest]:
-    rest = {k: v for k, v in THERE.items() if k != EVALUATION}
-    return rest if evaluation is None else {**rest, EVALUATION: evaluation}
-
-
-def next_model(of: Scene) -> Scene:
-    """The run that the spec names has made other weights, and they were judged."""
-    return replace(of, references={RUN: a_run(OTHER), DATA: a_dataset(), EVALUATION: an_evaluation(digest=OTHER)})
-
-
-FRESH = scene()
-SERVED = FRESH.built().ready().told()
-ROLLING = next_model(SERVED).built(NEWER)
-
-
-def selected(plan: Plan) -> str:
-    """Which engine the Service selects, by its digest."""
-    service = next(c for c in plan.children if c["kind"] == "Service")
-    found = [_version(c) for c in plan.children if c["kind"] == "Deployment"]
-    return next(v.digest for v in found if v.id == service["spec"]["selector"][VERSION])
-
-
-def running(plan: Plan) -> set[str]:
-    """Which engines have a server, by their digests."""
-    return {_version(c).digest for c in plan.children if c["kind"] == "Deployment"}
-
+from genops.stages.deployment.children import serve_deployment
+from genops.stages.deployment.servers import VERSION, Version
+from genops.stages.deployment.traffic import Routing, service
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
@@ -255,7 +69,7 @@ ROWS: list[tuple[str, Scene, str, str, str]] = [
     ("Weights without a digest pass no gate", scene(model=NO_MODEL), "Failed", "VerdictOfAnotherModel", "set spec.model.digest"),
     ("Data to calibrate by are waited for", scene(optimize={"targets": ["onnx"], "datasetRef": {"name": "other"}}), "Pending", "WaitingForReference", "GenDataset/other does not exist"),
     ("int8 without its data is waited for", scene({k: v for k, v in THERE.items() if k != DATA}, optimize={"targets": ["onnx"], "precision": "int8"}), "Pending", "WaitingForReference", "set optimize.datasetRef"),
-    ("What nobody does yet is refused", scene(rollout={"steps": [{"weight": 10, "seconds": 60}]}), "Failed", "Unsupported", "rollout.steps: not done by this operator yet"),
+    ("What nobody does yet is refused", scene(drift=[{**WATCHED[0], "action": "Rollback"}]), "Failed", "Unsupported", "drift.action Rollback: not done by this operator yet"),
     ("Scaling by a query without its parts is refused", scene(scale={"min": 1, "max": 3, "metric": "query", "query": "up", "target": 1.0}), "Failed", "AutoscalerMissing", "KEDA, whose ScaledObject"),
     ("With a verdict the engine is built", FRESH, "Building", "Building", "built and compared"),
     ("A pod that builds and cannot start is named", JOBBED.with_job(FRESH.job().waiting("ErrImagePull", "no such image")), "Building", "PodNotStarted", "ErrImagePull: no such image"),
@@ -284,7 +98,7 @@ ROWS: list[tuple[str, Scene, str, str, str]] = [
     ("The next server starts beside the old one", ROLLING, "RollingOut", "RollingOut", "beside the old one"),
     ("Requests go to the next server once it is ready", ROLLING.ready(OTHER), "RollingOut", "Switching", "new version"),
     ("A next server that never gets ready goes back", ROLLING.crashed(Code.BAD_DATA, "Triton refused front", OTHER), "Degraded", "RolledBack", f"onnx of {OTHER} never got ready: Triton refused front. The version before goes on"),
-    ("A next server that fails waits for a person where asked", ROLLING.given(rollout={"autoRollback": False}).crashed(Code.BAD_DATA, "Triton refused front", OTHER), "Degraded", "BadData", "Triton refused front"),
+    ("A next server that fails waits for a person where asked", ROLLING.given(rollout={"strategy": "BlueGreen", "autoRollback": False}).crashed(Code.BAD_DATA, "Triton refused front", OTHER), "Degraded", "BadData", "Triton refused front"),
 ]  # fmt: skip
 
 
@@ -302,7 +116,7 @@ def test_a_world_and_what_is_said(fact: str, given: Scene, phase: str, reason: s
 
 @pytest.mark.parametrize("given", [r[1] for r in ROWS], ids=[r[0] for r in ROWS])
 def test_whoever_answers_is_never_taken_away(given: Scene) -> None:
-    answers = {_version(s).digest for s in given.servers() if (s.get("status") or {}).get("readyReplicas")}
+    answers = {version_of(s).digest for s in given.servers() if (s.get("status") or {}).get("readyReplicas")}
     plan = given.plan()
     if answers:
         assert running(plan) & answers
@@ -548,7 +362,7 @@ def test_a_model_that_goes_takes_nothing_away() -> None:
 def test_the_next_version_takes_over_step_by_step() -> None:
     assert running(ROLLING.plan()) == {ENGINE, OTHER}
     assert selected(ROLLING.plan()) == ENGINE
-    assert ROLLING.plan().status["canary"] == {"digest": OTHER, "engine": "onnx", "weight": 0}
+    assert ROLLING.plan().status["canary"] == {"digest": OTHER, "engine": "onnx", "engineDigest": OTHER, "weight": 0}
     switching = ROLLING.ready(OTHER)
     assert running(switching.plan()) == {ENGINE, OTHER}, (
         "the old one stays until the Service is seen to select the new one"
@@ -562,7 +376,7 @@ def test_the_next_version_takes_over_step_by_step() -> None:
 
 
 def test_the_old_server_is_left_as_it_is_while_it_serves() -> None:
-    old = next(c for c in ROLLING.plan().children if c["kind"] == "Deployment" and _version(c).digest == ENGINE)
+    old = next(c for c in ROLLING.plan().children if c["kind"] == "Deployment" and version_of(c).digest == ENGINE)
     assert contains(ROLLING.server(ENGINE), old), "nothing is written"
     scaled = ROLLING.given(scale={"min": 2}).plan()
     counts = [c["spec"]["replicas"] for c in scaled.children if c["kind"] == "Deployment"]
@@ -695,7 +509,7 @@ def test_prometheus_is_told_of_the_servers_where_its_operator_is_present() -> No
 def test_names_fit_what_kubernetes_takes(name: str) -> None:
     obj = resource(STAGE, name, SPEC)
     made = [
-        service(obj, "abc"),
+        service(obj, Routing("abc", "abc")),
         serve_deployment(obj, Version("0123456789", DIGEST, "pvc://a/b", ENGINE, "onnx"), 1, Config()),
     ]
     for manifest in made:

@@ -505,6 +505,13 @@ DEPLOYMENTS = (
     ),
     row("steps that fall", "deployment/canary", "weight must rise", set={"spec.rollout.steps[2].weight": 20}),
     row("steps that stand", "deployment/canary", "weight must rise", set={"spec.rollout.steps[2].weight": 25}),
+    row(
+        "numbers of requests that never come",
+        "deployment/blue-green",
+        "builtin is allowed only when strategy is Canary or Shadow",
+        "spec.rollout.metrics[0].query",
+        set={"spec.rollout.metrics[0].builtin": "errorRate"},
+    ),
     row("a weight above 100", "deployment/canary", "weight", set={"spec.rollout.steps[2].weight": 101}),
     row(
         "a number of two origins",

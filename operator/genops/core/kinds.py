@@ -52,6 +52,7 @@ AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPo
 DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
+HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 POD_MONITOR = Kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
@@ -66,4 +67,4 @@ JOB_LABEL = "batch.kubernetes.io/job-name"
 CREATE_ONCE = frozenset({JOB, JOB_SET, CLAIM, GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION})
 
 # Kinds that a cluster may lack; a stage that wants one looks at Seen.present.
-OPTIONAL = (JOB_SET, SCALED_OBJECT, POD_MONITOR)
+OPTIONAL = (JOB_SET, SCALED_OBJECT, HTTP_ROUTE, POD_MONITOR)

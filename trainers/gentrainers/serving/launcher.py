@@ -140,6 +140,7 @@ def command(triton: Triton, repository: Path, backends: Path, listen: Listen) ->
         "--grpc-port": str(listen.grpc),
         "--metrics-address": listen.address,
         "--metrics-port": str(listen.metrics),
+        "--metrics-config": "summary_latencies=true",
         "--allow-client-shm": "false",
         "--allow-sagemaker": "false",
         "--allow-vertex-ai": "false",

@@ -6,6 +6,7 @@ from genops.core.kinds import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
     GEN_DEPLOYMENT,
+    HTTP_ROUTE,
     JOB,
     NETWORK_POLICY,
     POD_MONITOR,
@@ -16,7 +17,18 @@ from genops.core.model import Stage
 from genops.stages.deployment.plan import asks, inspect, plan, refs
 from genops.stages.deployment.spec import Spec
 
-OWNS = (JOB, CLAIM, DEPLOYMENT, SERVICE, DISRUPTION_BUDGET, NETWORK_POLICY, AUTOSCALER, SCALED_OBJECT, POD_MONITOR)
+OWNS = (
+    JOB,
+    CLAIM,
+    DEPLOYMENT,
+    SERVICE,
+    HTTP_ROUTE,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    AUTOSCALER,
+    SCALED_OBJECT,
+    POD_MONITOR,
+)
 
 # Named after the kind, since "deployment" alone is Kubernetes' own.
 GEN_DEPLOYMENT_STAGE: Stage[Spec] = Stage(

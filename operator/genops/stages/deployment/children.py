@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from gencontract import layout
 from gencontract.task import Input, OptimizeTask, Run, ServeTask, TaskFile
 from gencontract.task import Tolerance as TaskTolerance
+from genops.core import promql
 from genops.core.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -12,38 +12,31 @@ from genops.core.kinds import (
     NETWORK_POLICY,
     POD_MONITOR,
     SCALED_OBJECT,
-    SERVICE,
-    Kind,
 )
 from genops.core.model import Config, Manifest, Resource, Seen
-from genops.core.names import child_labels, child_name, owner_reference
+from genops.core.names import child_labels, child_name
 from genops.core.podspec import Serving, Trying, Work, claims_of, job, pod_path, pod_template
 from genops.core.reporting import Handover
 from genops.core.stores import place, shared_claim
+from genops.stages.deployment import traffic
 from genops.stages.deployment.engine import BUILD, identity
 from genops.stages.deployment.gate import Inputs
-from genops.stages.deployment.rollout import VERSION, Server, Version
+from genops.stages.deployment.parts import PORTS, PUBLIC, SERVE, body, pods_of
+from genops.stages.deployment.servers import VERSION, Server, Version, autoscaled
 from genops.stages.deployment.spec import Optimize, Spec
-from genops.stages.deployment.status import SERVE, Facts, pods_of, service_name
+from genops.stages.deployment.status import Facts
 
 RETRIES = 3
-PORTS = {
-    "http": layout.PORT_HTTP,
-    "grpc": layout.PORT_GRPC,
-    "metrics": layout.PORT_METRICS,
-    "ready": layout.PORT_READY,
-}
-PUBLIC = ("http", "grpc", "metrics")
 # The launcher gives Triton 600 s to load and then says why it did not; the kubelet waits that long, and a bit.
 START_SECONDS = 660
 PROGRESS_SECONDS = 900
 SCRAPE_SECONDS = 15  # several numbers a minute, for the rate of the last minute
-SHARED_MEMORY = "512Mi"  # Triton's Python back end hands tensors over through /dev/shm
-# Milliseconds in the queue for each request, over the last minute. Triton counts microseconds.
+# Milliseconds in the queue for each request, over the last minute; 0 where there was none, so that servers may go.
 QUEUE_TIME = (
-    'sum(rate(nv_inference_queue_duration_us{{model="{model}"}}[1m])) / '
-    'clamp_min(sum(rate(nv_inference_request_success{{model="{model}"}}[1m])), 1e-9) / 1000'
+    "sum(rate(nv_inference_queue_duration_us{where}[1m])) / "
+    "clamp_min(sum(rate(nv_inference_request_success{where}[1m])), 1e-9) / 1000"
 )
+SHARED_MEMORY = "512Mi"  # Triton's Python back end hands tensors over through /dev/shm
 
 
 def wanted(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ...]:
@@ -118,22 +111,11 @@ def _run(obj: Resource[Spec]) -> Run:
 
 
 def _servers(obj: Resource[Spec], facts: Facts, config: Config) -> tuple[Manifest, ...]:
-    rollout = facts.rollout
-    kept = tuple(keep(server, _replicas(obj, server, None)) for server in rollout.kept)
+    rollout, counts = facts.rollout, facts.counts
+    kept = tuple(keep(s, s.desired if rollout.switching else counts.stable) for s in rollout.kept)
     if rollout.wanted is None:
         return kept
-    known = next((s for s in (rollout.candidate, rollout.stable) if s and s.id == rollout.wanted.id), None)
-    count = _replicas(obj, known, rollout.kept[0] if rollout.kept else None)
-    return (*kept, serve_deployment(obj, rollout.wanted, count, config))
-
-
-def _replicas(obj: Resource[Spec], known: Server | None, before: Server | None) -> int:
-    """How many servers: as the spec says, or where an autoscaler decides, as many as it has decided so far."""
-    scale, model = obj.spec.scale, known or before
-    if scale.max is None or scale.max == scale.min:
-        return scale.min
-    low = scale.min if scale.idle_to_zero_after_seconds else max(scale.min, 1)
-    return min(max(model.desired if model else low, low), scale.max)
+    return (*kept, serve_deployment(obj, rollout.wanted, counts.candidate, config))
 
 
 def keep(server: Server, replicas: int) -> Manifest:
@@ -154,10 +136,10 @@ def serve_deployment(obj: Resource[Spec], version: Version, replicas: int, confi
     """Build the server of one version. A change of its pods never takes one away before another is ready."""
     labels = {**child_labels(obj.kind, obj.metadata, SERVE), VERSION: version.id}
     selector = {**pods_of(obj), VERSION: version.id}
-    body = _body(obj, DEPLOYMENT, f"{child_name(obj.name, SERVE, limit=41)}-{version.id}")
-    body["metadata"]["labels"] = labels
-    body["metadata"]["annotations"] = {VERSION: version.dump()}
-    body["spec"] = {
+    made = body(obj, DEPLOYMENT, f"{child_name(obj.name, SERVE, limit=41)}-{version.id}")
+    made["metadata"]["labels"] = labels
+    made["metadata"]["annotations"] = {VERSION: version.dump()}
+    made["spec"] = {
         "replicas": replicas,
         "selector": {"matchLabels": selector},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
@@ -165,7 +147,7 @@ def serve_deployment(obj: Resource[Spec], version: Version, replicas: int, confi
         "revisionHistoryLimit": 2,
         "template": pod_template(_work(obj, version, config), labels, config),
     }
-    return body
+    return made
 
 
 def _work(obj: Resource[Spec], version: Version, config: Config) -> Work:
@@ -196,50 +178,42 @@ def _shared(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ..
     scaler = _scaler(obj, target, seen) if target else ()
     remote = facts.version is not None and not facts.version.uri.startswith("pvc://")
     watched = (monitor(obj),) if POD_MONITOR in seen.present else ()
-    return service(obj, rollout.routed), budget(obj), policy(obj, remote), *scaler, *watched
-
-
-def service(obj: Resource[Spec], routed: str) -> Manifest:
-    """Build the Service: requests reach one version."""
-    body = _body(obj, SERVICE, service_name(obj))
-    ports = [{"name": name, "port": PORTS[name], "targetPort": PORTS[name], "protocol": "TCP"} for name in PUBLIC]
-    body["spec"] = {"selector": {**pods_of(obj), VERSION: routed}, "ports": ports, "type": "ClusterIP"}
-    return body
+    return *traffic.children(obj, rollout), budget(obj), policy(obj, remote), *scaler, *watched
 
 
 def budget(obj: Resource[Spec]) -> Manifest:
     """Build the PodDisruptionBudget: one server at a time may be moved. A single one may be, too, or no node drains."""
-    body = _body(obj, DISRUPTION_BUDGET, child_name(obj.name, SERVE))
-    body["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": pods_of(obj)}}
-    return body
+    made = body(obj, DISRUPTION_BUDGET, child_name(obj.name, SERVE))
+    made["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": pods_of(obj)}}
+    return made
 
 
 def policy(obj: Resource[Spec], remote: bool) -> Manifest:
     """Build the NetworkPolicy: requests and metrics come in, nothing else; out goes only who reads a remote store."""
-    body = _body(obj, NETWORK_POLICY, child_name(obj.name, SERVE))
+    made = body(obj, NETWORK_POLICY, child_name(obj.name, SERVE))
     incoming = [{"ports": [{"protocol": "TCP", "port": PORTS[name]} for name in PUBLIC]}]
-    body["spec"] = {
+    made["spec"] = {
         "podSelector": {"matchLabels": pods_of(obj)},
         "policyTypes": ["Ingress"] if remote else ["Ingress", "Egress"],
         "ingress": incoming,
     }
-    return body
+    return made
 
 
 def monitor(obj: Resource[Spec]) -> Manifest:
     """Build the PodMonitor: Prometheus scrapes every server, and keeps apart which version it runs."""
-    body = _body(obj, POD_MONITOR, child_name(obj.name, SERVE))
-    body["spec"] = {
+    made = body(obj, POD_MONITOR, child_name(obj.name, SERVE))
+    made["spec"] = {
         "selector": {"matchLabels": pods_of(obj)},
         "podTargetLabels": [VERSION],
         "podMetricsEndpoints": [{"port": "metrics", "path": "/metrics", "interval": f"{SCRAPE_SECONDS}s"}],
     }
-    return body
+    return made
 
 
 def _scaler(obj: Resource[Spec], target: str, seen: Seen) -> tuple[Manifest, ...]:
     scale = obj.spec.scale
-    if scale.max is None or scale.max == scale.min:
+    if not autoscaled(scale):
         return ()
     reference = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.kind, "name": target}
     return (autoscaler(obj, reference) if scale.metric == "cpu" else scaled_object(obj, reference, seen.config),)
@@ -248,41 +222,28 @@ def _scaler(obj: Resource[Spec], target: str, seen: Seen) -> tuple[Manifest, ...
 def autoscaler(obj: Resource[Spec], reference: Manifest) -> Manifest:
     """Build the HorizontalPodAutoscaler: per cent of the CPU that is requested."""
     scale = obj.spec.scale
-    body = _body(obj, AUTOSCALER, child_name(obj.name, SERVE))
+    made = body(obj, AUTOSCALER, child_name(obj.name, SERVE))
     target = {"type": "Utilization", "averageUtilization": max(1, round(scale.target or 0))}
-    body["spec"] = {
+    made["spec"] = {
         "scaleTargetRef": reference,
         "minReplicas": max(1, scale.min),
         "maxReplicas": scale.max,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
     }
-    return body
+    return made
 
 
 def scaled_object(obj: Resource[Spec], reference: Manifest, config: Config) -> Manifest:
     """Build KEDA's ScaledObject: a number of Prometheus."""
     scale = obj.spec.scale
-    query = scale.query or QUEUE_TIME.format(model=obj.name)
+    query = scale.query or QUEUE_TIME.format(where=promql.selector(namespace=obj.namespace, model=obj.name))
     where = {"serverAddress": config.prometheus, "query": query, "threshold": f"{scale.target:g}"}
-    body = _body(obj, SCALED_OBJECT, child_name(obj.name, SERVE))
-    body["spec"] = {
+    made = body(obj, SCALED_OBJECT, child_name(obj.name, SERVE))
+    made["spec"] = {
         "scaleTargetRef": reference,
         "minReplicaCount": scale.min,
         "maxReplicaCount": scale.max,
         "cooldownPeriod": scale.idle_to_zero_after_seconds or 300,
         "triggers": [{"type": "prometheus", "metadata": where}],
     }
-    return body
-
-
-def _body(obj: Resource[Spec], kind: Kind, name: str) -> Manifest:
-    return {
-        "apiVersion": kind.api_version,
-        "kind": kind.kind,
-        "metadata": {
-            "name": name,
-            "namespace": obj.namespace,
-            "labels": child_labels(obj.kind, obj.metadata, SERVE),
-            "ownerReferences": [owner_reference(obj.kind, obj.metadata)],
-        },
-    }
+    return made

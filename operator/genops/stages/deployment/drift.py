@@ -18,9 +18,9 @@ from genops.core.model import Answer, Manifest, Resource, Seen
 from genops.core.promql import View
 from genops.core.reasons import Reason
 from genops.core.reporting import number
+from genops.stages.deployment.servers import VERSION_LABEL
 from genops.stages.deployment.spec import Drift, Spec
 
-VERSION_LABEL = "genops_dev_version"  # the pods' label, as Prometheus writes it
 SETTLE_SECONDS = 10  # until the last scrape of a window is stored
 STALE_SECONDS = 120  # age from which the newest number does not tell of now
 AGAIN_SECONDS = 30.0  # until one that is unknown is asked for again

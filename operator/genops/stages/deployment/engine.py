@@ -19,7 +19,7 @@ from genops.core.reasons import Reason
 from genops.core.reporting import engine_status
 from genops.core.schema import SpecModel
 from genops.stages.deployment.gate import Inputs
-from genops.stages.deployment.rollout import Server, Version
+from genops.stages.deployment.servers import Server, Version
 from genops.stages.deployment.spec import Spec
 
 BUILD = "optimize"

@@ -6,11 +6,11 @@ The gate lets a version in, not on: a version that runs has passed it, and a ver
 from dataclasses import dataclass
 
 from gencontract.codes import Code, meaning
-from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, SCALED_OBJECT
+from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, HTTP_ROUTE, SCALED_OBJECT
 from genops.core.model import Key, Manifest, Resource, Seen
 from genops.core.reasons import Reason
 from genops.core.reporting import Handover, data_of, weights_of
-from genops.stages.deployment.rollout import Server
+from genops.stages.deployment.servers import Server
 from genops.stages.deployment.spec import Requires, Spec
 
 UNSUPPORTED = meaning(Code.UNSUPPORTED).reason
@@ -69,20 +69,21 @@ def _data(obj: Resource[Spec], seen: Seen) -> Handover | None:
 
 def _unsupported(spec: Spec, seen: Seen) -> Problem | None:
     """What the spec asks for and nobody does yet: refused, never ignored."""
-    rollout = spec.rollout
     asked = {
-        "rollout.strategy Shadow": rollout.strategy == "Shadow",
-        "rollout.steps": bool(rollout.steps),
-        "rollout.metrics": bool(rollout.metrics),
-        "rollout.holdSeconds": rollout.hold_seconds is not None,
-        "rollout.gatewayRef": rollout.gateway_ref is not None,
         "capture": spec.capture is not None,
         "drift.action Rollback": any(watch.action == "Rollback" for watch in spec.drift),
     }
     named = [name for name, is_asked in asked.items() if is_asked]
     if named:
         return Problem(UNSUPPORTED, f"{', '.join(named)}: not done by this operator yet; leave it out")
-    return _unscalable(spec, seen)
+    return _unroutable(spec, seen) or _unscalable(spec, seen)
+
+
+def _unroutable(spec: Spec, seen: Seen) -> Problem | None:
+    if spec.rollout.gateway_ref is None or HTTP_ROUTE in seen.present:
+        return None
+    text = "rollout.gatewayRef needs the Gateway API, whose HTTPRoute this cluster does not serve; install it"
+    return Problem(Reason.GATEWAY_MISSING, f"{text}, or leave gatewayRef out to split by the number of servers")
 
 
 def _unscalable(spec: Spec, seen: Seen) -> Problem | None:

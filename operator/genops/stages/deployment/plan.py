@@ -42,5 +42,7 @@ def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
 
 
 def asks(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
-    """Ask Prometheus about the traffic of the version that answers."""
-    return {} if obj.spec.suspend or obj.deleting else drift.asks(obj, status.watched(obj, seen), now)
+    """Ask Prometheus about the traffic of the version that answers, and of the one that is to follow."""
+    if obj.spec.suspend or obj.deleting:
+        return {}
+    return {**drift.asks(obj, status.watched(obj, seen), now), **status.questions(obj, seen, now)}

@@ -1,222 +1,74 @@
-"""Decide which versions of a model run, and which one the requests reach. Pure: worlds in, a decision out.
+"""Decide which versions of a model run, and which of them the requests reach. Pure: worlds in, a decision out.
 
-A version is a model as one engine; a server is the Deployment that runs it. The one law: whoever answers is not taken
-away before another answers in its place, unless the strategy is Recreate. Steps, weights and analysis of a canary have
-their place between `candidate` and the switch. Knows nothing of how servers are rendered or what the verdict was.
+The one law: whoever answers is not taken away before another answers in its place, unless the strategy is Recreate.
+Knows nothing of how servers are rendered, how requests are split, or what the verdict was.
 """
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from gencontract import layout
-from gencontract.wire import canonical, decode_report
-from genops.core.jobs import Failure, pod_failure
-from genops.core.model import Manifest, PodSeen
-from genops.core.reasons import Reason
+from genops.stages.deployment.canary import Probation
+from genops.stages.deployment.servers import Server, Version
 
-VERSION = f"{layout.GROUP}/version"  # as a label its id, as an annotation all of it
-PATIENT = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
-
-
-@dataclass(frozen=True)
-class Version:
-    """A model as one engine. It is written on its server, so that it outlives the Job that built it."""
-
-    id: str  # hash of everything that decides what the engine is
-    model: str  # digest of the weights; empty where nobody knows it
-    uri: str
-    digest: str
-    target: str
-    evaluation: str = ""
-    engines: tuple[Manifest, ...] = ()  # all that were tried, as status says it
-
-    def dump(self) -> str:
-        """Write it as an annotation."""
-        return canonical(asdict(self)).decode()
-
-    @classmethod
-    def load(cls, text: str) -> "Version | None":
-        """Read an annotation; None for one that is not ours."""
-        try:
-            said = json.loads(text)
-            return cls(**{**said, "engines": tuple(said["engines"])})
-        except (ValueError, TypeError, KeyError):
-            return None
-
-
-@dataclass(frozen=True)
-class Server:
-    """A version's Deployment as it stands."""
-
-    version: Version
-    manifest: Manifest
-    desired: int
-    ready: int = 0
-    settled: bool = False  # every pod asked for is of the newest template and ready
-    overdue: bool = False  # it made no progress for too long
-    failure: Failure | None = None  # how a pod ended that is not ready again
-    stuck: str = ""  # why a pod cannot start
-
-    @property
-    def id(self) -> str:
-        """Which version."""
-        return self.version.id
-
-    @property
-    def hopeless(self) -> bool:
-        """Say whether waiting longer changes nothing."""
-        return self.overdue or (self.failure is not None and not self.failure.retryable)
-
-    @property
-    def failed(self) -> Failure | None:
-        """What went wrong with it last, where something did."""
-        return self.failure or (Failure(self.reason, self.says) if self.overdue else None)
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready, in one word."""
-        if self.failure:
-            return self.failure.reason if self.hopeless else Reason.CRASH_LOOP
-        if self.stuck:
-            return Reason.POD_NOT_STARTED
-        return Reason.PROGRESS_DEADLINE_EXCEEDED if self.overdue else Reason.STARTING
-
-    @property
-    def says(self) -> str:
-        """Why it is not ready, for people."""
-        if self.failure:
-            return self.failure.message
-        late = f"{self.manifest['metadata']['name']} was not ready in time; see kubectl logs of its pods"
-        return self.stuck or (late if self.overdue else "The server loads the engine and tries a first generation")
+Judge = Callable[[Server, Server], Probation]  # of the new version's server beside the one that answers
 
 
 @dataclass(frozen=True)
 class Rollout:
     """What should run, and where requests should go."""
 
-    routed: str = ""  # id of the version that the Service selects
-    stable: Server | None = None  # whoever answers
-    candidate: Server | None = None  # whoever is to follow, and is not ready yet
+    routed: str = ""  # id of the version that answers
+    stable: Server | None = None  # its server
+    candidate: Server | None = None  # whoever is to follow, and does not answer alone yet
+    probation: Probation | None = None  # how far it has come
     wanted: Version | None = None  # to be rendered from the spec
     kept: tuple[Server, ...] = ()  # to be left as they are
-    gone_back: Server | None = None  # whoever never got ready and goes now
+    gone_back: Server | None = None  # whoever failed and goes now
 
     @property
     def switching(self) -> bool:
         """Say whether the new version is to answer now, while the old one is still there."""
         return self.wanted is not None and self.routed == self.wanted.id and bool(self.kept)
 
+    @property
+    def weight(self) -> int:
+        """Per cent of the requests that are to reach the candidate."""
+        return self.probation.weight if self.candidate and self.probation else 0
+
 
 def decide(
     wanted: Version | None,
     servers: Mapping[str, Server],
     routed: str,
+    judge: Judge,
     strategy: str = "Canary",
     auto_rollback: bool = True,
     quarantined: Iterable[str] = (),
 ) -> Rollout:
-    """Decide from what runs and what is wanted; `routed` is the version that the Service selects now."""
+    """Decide from what runs and what is wanted; `routed` is the version that answers now."""
     serving = servers.get(routed) or next((s for s in servers.values() if s.ready), None)
     if wanted is None or (serving and serving.id != wanted.id and wanted.model in quarantined):
         return _as_is(serving)
     if serving is None or serving.id == wanted.id or strategy == "Recreate":
         return Rollout(routed=wanted.id, stable=servers.get(wanted.id), wanted=wanted)
     candidate = servers.get(wanted.id)
-    if candidate and candidate.settled:
+    if candidate is None:
+        return Rollout(routed=serving.id, stable=serving, wanted=wanted, kept=(serving,))
+    return _beside(candidate, serving, judge(candidate, serving), wanted, auto_rollback)
+
+
+def _beside(candidate: Server, serving: Server, probation: Probation, wanted: Version, auto_rollback: bool) -> Rollout:
+    """Decide about a new version that stands beside the one that answers."""
+    parked = serving.desired == 0 and candidate.settled
+    if probation.done or parked:
         return Rollout(routed=wanted.id, stable=candidate, wanted=wanted, kept=(serving,))
-    if candidate and candidate.hopeless and auto_rollback and wanted.model:
-        return Rollout(routed=serving.id, stable=serving, kept=(serving,), gone_back=candidate)
-    return Rollout(routed=serving.id, stable=serving, candidate=candidate, wanted=wanted, kept=(serving,))
+    failed = candidate.hopeless or bool(probation.failed)
+    if failed and auto_rollback and wanted.model:
+        return Rollout(serving.id, serving, kept=(serving,), gone_back=candidate, probation=probation)
+    return Rollout(serving.id, serving, candidate, probation, wanted, kept=(serving,))
 
 
 def _as_is(serving: Server | None) -> Rollout:
     if serving is None:
         return Rollout()
     return Rollout(routed=serving.id, stable=serving, kept=(serving,))
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def read_servers(deployments: Iterable[Manifest], pods: Iterable[Manifest]) -> dict[str, Server]:
-    """Read the Deployments of one object, by the id of their version, with what their pods say."""
-    living = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
-    found = [_server(d, living) for d in deployments if "deletionTimestamp" not in d["metadata"]]
-    return {s.id: s for s in found if s}
-
-
-def _server(manifest: Manifest, pods: list[Manifest]) -> Server | None:
-    meta, spec, status = manifest["metadata"], manifest.get("spec", {}), manifest.get("status") or {}
-    version = Version.load(meta.get("annotations", {}).get(VERSION, ""))
-    if version is None:
-        return None
-    mine = [p for p in pods if p["metadata"].get("labels", {}).get(VERSION) == version.id and not _is_ready(p)]
-    desired, ready = int(spec.get("replicas", 1)), int(status.get("readyReplicas") or 0)
-    newest = status.get("observedGeneration", 0) >= meta.get("generation", 1)
-    updated, existing = (int(status.get(f) or 0) for f in ("updatedReplicas", "replicas"))
-    return Server(
-        version=version,
-        manifest=manifest,
-        desired=desired,
-        ready=ready,
-        settled=newest and ready >= desired and existing == updated >= desired,
-        overdue=newest and _said(status, "Progressing").get("reason") == "ProgressDeadlineExceeded",
-        failure=next((f for f in map(_ended, mine) if f), None),
-        stuck=next((s for s in map(_stuck, mine) if s), _refused(status)),
-    )
-
-
-def _said(status: Manifest, kind: str) -> Manifest:
-    return next((c for c in status.get("conditions", ()) if c.get("type") == kind), {})
-
-
-def _is_ready(pod: Manifest) -> bool:
-    return bool(_said(pod.get("status") or {}, "Ready").get("status") == "True")
-
-
-def _container(pod: Manifest) -> Manifest:
-    all_of_it = (pod.get("status") or {}).get("containerStatuses", ())
-    return next((c for c in all_of_it if c.get("name") == layout.CONTAINER), {})
-
-
-def _ended(pod: Manifest) -> Failure | None:
-    """How the container ended last. One that was asked to stop has not failed."""
-    container = _container(pod)
-    states = (container.get("state") or {}, container.get("lastState") or {})
-    ended: dict[str, Any] = next((s["terminated"] for s in states if s.get("terminated")), {})
-    code = int(ended.get("exitCode") or 0)
-    if code == 0:
-        return None
-    seen = PodSeen(
-        name=pod["metadata"]["name"],
-        phase="Failed",
-        exit_code=code,
-        oom_killed=ended.get("reason") == "OOMKilled",
-        finished_at=str(ended.get("finishedAt") or ""),
-        report=decode_report(ended.get("message") or ""),
-    )
-    return _in_its_words(pod_failure(seen), seen, str(ended.get("message") or ""))
-
-
-def _in_its_words(failure: Failure, seen: PodSeen, said: str) -> Failure:
-    """Take what the container runtime says where the container could not speak: a command that is not there."""
-    if seen.report or seen.oom_killed or not said.strip():
-        return failure
-    return replace(failure, message=f"{said.strip()[:1000]} (exit code {seen.exit_code}); see kubectl logs {seen.name}")
-
-
-def _stuck(pod: Manifest) -> str:
-    """Why a pod has not started: its image, its volume, its place."""
-    waiting = (_container(pod).get("state") or {}).get("waiting") or {}
-    if waiting.get("reason", "") not in PATIENT:
-        return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-    placed = _said(pod.get("status") or {}, "PodScheduled")
-    return f"Unschedulable: {placed.get('message', '')}" if placed.get("reason") == "Unschedulable" else ""
-
-
-def _refused(status: Manifest) -> str:
-    """Why no pod could be made at all: a quota, an admission rule."""
-    said = _said(status, "ReplicaFailure")
-    return f"{said.get('reason')}: {said.get('message')}" if said.get("status") == "True" else ""

@@ -215,7 +215,7 @@ class Analysis(SpecModel):
         None,
         min_length=1,
         max_length=2048,
-        description="PromQL that gives one number; {{version}} is the new one's label.",
+        description="PromQL that gives one number; {{version}} and {{stable}} become the label genops_dev_version.",
     )
     builtin: Literal["errorRate", "latencyP95", "queueTime"] | None = Field(
         None, description="A number of Triton's own: share of failed requests, milliseconds, milliseconds."
@@ -286,6 +286,13 @@ class Rollout(SpecModel):
             "gatewayRef is required when strategy is Shadow: only a Gateway can copy requests",
             "gatewayRef",
             "FieldValueRequired",
+        ),
+        Constraint(
+            when(equals("strategy", "BlueGreen"), every("metrics", absent("builtin"))),
+            "metrics: builtin is allowed only when strategy is Canary or Shadow: with BlueGreen no request reaches the "
+            "new version while it is watched; use query",
+            "metrics",
+            "FieldValueForbidden",
         ),
         Constraint(
             when(equals("strategy", "Recreate"), absent("metrics")),
@@ -418,6 +425,7 @@ class AnalysisStatus(StatusModel):
 
     name: str = Field(max_length=253, description="Name of the number.")
     value: Number | None = Field(None, description="Its newest value; absent when Prometheus had none.")
+    time: Time | None = Field(None, description="When it was looked at last.")
     failures: Count | None = Field(None, description="Looks that failed so far.")
     passed: bool | None = Field(None, description="Whether it keeps to its threshold; absent when that is not known.")
     message: str | None = Field(None, max_length=4096, description="What was found.")
@@ -428,9 +436,12 @@ class CanaryStatus(StatusModel):
 
     digest: Digest | None = Field(None, description="Digest of its weights.")
     engine: str | None = Field(None, max_length=63, description="Runtime that it runs in.")
-    weight: int | None = Field(None, ge=0, le=100, description="Per cent of the requests it gets.")
-    step: Count | None = Field(None, description="Which step it is at, from 0.")
-    since: Time | None = Field(None, description="When the step began.")
+    engine_digest: Digest | None = Field(None, description="Digest of the engine.")
+    weight: int | None = Field(
+        None, ge=0, le=100, description="Per cent of the requests it gets; without a gateway, of the servers it has."
+    )
+    step: Count | None = Field(None, description="Which step it is at, from 0; one past the last when all are done.")
+    since: Time | None = Field(None, description="When the step began; absent while its servers start.")
     analysis: Annotated[list[AnalysisStatus], ListMap("name")] = Field(
         [], max_length=32, description="How its numbers stand."
     )

@@ -9,20 +9,21 @@ from datetime import datetime
 from gencontract import layout
 from genops.core.conditions import Condition
 from genops.core.jobs import Failure
-from genops.core.kinds import DEPLOYMENT, POD, SERVICE
-from genops.core.model import Happening, Manifest, Resource, Seen
-from genops.core.names import child_name
+from genops.core.kinds import DEPLOYMENT, GEN_EVALUATION, POD
+from genops.core.model import Happening, Key, Manifest, Resource, Seen
 from genops.core.reasons import Reason
 from genops.core.reporting import Said
 from genops.core.rules import Rule, always, first
-from genops.stages.deployment import drift
+from genops.stages.deployment import analysis, canary, drift, traffic
+from genops.stages.deployment.canary import Counts, Probation, World
 from genops.stages.deployment.drift import Watching
 from genops.stages.deployment.engine import BUILD, Engine, building_job, engine_id, read_engine
 from genops.stages.deployment.gate import Inputs, Problem, admit, condition_of, read_inputs
-from genops.stages.deployment.rollout import VERSION, Rollout, Server, Version, decide, read_servers
+from genops.stages.deployment.parts import SERVE, pods_of, service_name
+from genops.stages.deployment.rollout import Rollout, decide
+from genops.stages.deployment.servers import Server, Version, read_servers, strength
 from genops.stages.deployment.spec import Spec
 
-SERVE = "serve"
 SOON = 1.0  # seconds until what was written is looked at
 
 
@@ -39,11 +40,13 @@ class Facts:
     inputs: Inputs
     engine: Engine
     rollout: Rollout
+    counts: Counts  # servers of the version that is to follow, and of the one that answers
     quarantined: tuple[str, ...]
     watching: Watching
     url: str
     selector: str
     routed: bool  # the Service selects whom it should
+    by_gateway: bool  # a Gateway splits the requests
     known: Manifest  # the status as it was written last
 
     @property
@@ -96,14 +99,30 @@ class Facts:
         if gone is None:
             return str(condition_of(self.known, "RolledBack").get("message", ""))
         what = f"{gone.version.target} of {gone.version.model}"
-        return f"{what} never got ready: {gone.says}. The version before goes on; change the spec for another try"
+        why, probation = f"never got ready: {gone.says}", self.rollout.probation
+        if probation and probation.begun:
+            share = f" with {probation.weight} per cent of the requests" if probation.weight else ""
+            why = f"went back{share}: {probation.failed or gone.says}"
+        return f"{what} {why}. The version before goes on; change the spec for another try"
 
     @property
     def failure(self) -> Failure | None:
         """What went wrong last, be it now or before."""
         servers = [s.failed for s in (self.rollout.gone_back, self.server) if s and s.failed]
-        found = [self.engine.failure, *servers, _read(self.known.get("lastFailure"))]
+        found = [self.engine.failure, *servers, self.analysis, _read(self.known.get("lastFailure"))]
         return next((f for f in found if f), None)
+
+    @property
+    def analysis(self) -> Failure | None:
+        """What the new version did not keep to, if it was watched and failed."""
+        probation = self.rollout.probation
+        return Failure(Reason.ANALYSIS_FAILED, probation.failed) if probation and probation.failed else None
+
+    @property
+    def watched(self) -> Probation | None:
+        """The probation of the new version, once it has begun."""
+        probation = self.rollout.probation
+        return probation if self.rollout.candidate and probation and probation.begun else None
 
     @property
     def wake_after(self) -> float | None:
@@ -111,8 +130,10 @@ class Facts:
         if self.deleting or self.suspended:
             return None
         soon = self.rollout.routed and (not self.routed or self.rollout.switching)
-        times = [t for t in (SOON if soon else self.engine.wake_after, self.watching.wake_after) if t is not None]
-        return min(times, default=None)
+        probation = self.rollout.probation
+        times = [SOON if soon else self.engine.wake_after, self.watching.wake_after]
+        times += [probation.wake_after] if probation and self.rollout.candidate else []
+        return min((t for t in times if t is not None), default=None)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -124,7 +145,7 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
     evaluation, problem = admit(obj, seen, inputs, servers)
     engine = Engine() if problem else read_engine(obj, seen, inputs, servers, evaluation, now)
     banned = _quarantined(obj)
-    rollout = _decided(obj, seen, None if obj.spec.suspend else engine.version, servers, banned)
+    rollout = _decided(obj, seen, None if obj.spec.suspend else engine.version, servers, banned, now)
     if rollout.gone_back and rollout.gone_back.version.model not in banned:
         banned = (*banned, rollout.gone_back.version.model)
     return Facts(
@@ -134,24 +155,15 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         inputs=inputs,
         engine=engine,
         rollout=rollout,
+        counts=_counts(obj, rollout),
         quarantined=banned,
         watching=drift.read(obj, seen, watched(obj, seen), inputs.data.what if inputs.data else "", now),
-        url=f"http://{service_name(obj)}.{obj.namespace}.svc:{layout.PORT_HTTP}",
+        url=_url(obj),
         selector=",".join(f"{k}={v}" for k, v in sorted(pods_of(obj).items())),
-        routed=bool(rollout.routed) and selected(obj, seen) == rollout.routed,
+        routed=bool(rollout.routed) and traffic.read(obj, seen) == traffic.wanted(obj, rollout),
+        by_gateway=obj.spec.rollout.gateway_ref is not None,
         known=obj.status,
     )
-
-
-def pods_of(obj: Resource[Spec]) -> dict[str, str]:
-    """Labels that every server pod of this object has, whichever its version."""
-    return {layout.LABEL_OWNER_UID: obj.uid, layout.LABEL_ROLE: SERVE}
-
-
-def service_name(obj: Resource[Spec]) -> str:
-    """Name the Service. It starts with a letter, as Services must."""
-    name = child_name(obj.name, SERVE)
-    return name if name[0].isalpha() else f"s-{name}"
 
 
 def current(obj: Resource[Spec], seen: Seen) -> Manifest | None:
@@ -159,6 +171,14 @@ def current(obj: Resource[Spec], seen: Seen) -> Manifest | None:
     inputs = read_inputs(obj, seen)
     carried = engine_id(obj, inputs) in read_servers_of(obj, seen)
     return None if carried else building_job(obj, seen, inputs)
+
+
+def _url(obj: Resource[Spec]) -> str:
+    """Where to send requests: through the Gateway where it has a name for them."""
+    gateway = obj.spec.rollout.gateway_ref
+    if gateway and gateway.hostname and "*" not in gateway.hostname:
+        return f"http://{gateway.hostname}"
+    return f"http://{service_name(obj)}.{obj.namespace}.svc:{layout.PORT_HTTP}"
 
 
 def read_servers_of(obj: Resource[Spec], seen: Seen) -> dict[str, Server]:
@@ -174,26 +194,70 @@ def _quarantined(obj: Resource[Spec]) -> tuple[str, ...]:
     return tuple(obj.status.get("quarantined", ())) if same else ()
 
 
-def selected(obj: Resource[Spec], seen: Seen) -> str:
-    """Which version the Service selects now."""
-    service = seen.child(SERVICE, service_name(obj)) or {}
-    return str((service.get("spec", {}).get("selector") or {}).get(VERSION, ""))
-
-
 def watched(obj: Resource[Spec], seen: Seen) -> str:
-    """Whose traffic tells of drift: the version that requests reach, while a server of it answers."""
-    version = selected(obj, seen)
+    """Whose traffic tells of drift: the version that answers, while a server of it does."""
+    version = traffic.read(obj, seen).stable
     server = read_servers_of(obj, seen).get(version)
     return version if server and server.ready else ""
 
 
 def _decided(
-    obj: Resource[Spec], seen: Seen, wanted: Version | None, servers: dict[str, Server], banned: tuple[str, ...]
+    obj: Resource[Spec],
+    seen: Seen,
+    wanted: Version | None,
+    servers: dict[str, Server],
+    banned: tuple[str, ...],
+    now: datetime,
 ) -> Rollout:
     rollout, known = obj.spec.rollout, (obj.status.get("stable") or {}).get("engineDigest")
     recorded = next((s.id for s in servers.values() if s.version.digest == known), "")
-    routed = selected(obj, seen) or recorded
-    return decide(wanted, servers, routed, rollout.strategy, rollout.auto_rollback, banned)
+    routed = traffic.read(obj, seen).stable or recorded
+
+    def judge(candidate: Server, serving: Server) -> Probation:
+        world = _world(obj, seen, candidate, serving)
+        return canary.judge(
+            obj.status.get("canary") or {}, candidate, world, lambda look: analysis.look(look, seen, now), now
+        )
+
+    return decide(wanted, servers, routed, judge, rollout.strategy, rollout.auto_rollback, banned)
+
+
+def questions(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
+    """Write what is to be asked about a new version that stands beside the one that answers."""
+    servers, stable = read_servers_of(obj, seen), traffic.read(obj, seen).stable
+    candidate = servers.get(engine_id(obj, read_inputs(obj, seen)))
+    if candidate is None or candidate.id == stable or not candidate.ready:
+        return {}
+    looks = canary.looks(obj.status.get("canary") or {}, candidate, obj.spec.rollout)
+    return analysis.asks(obj, candidate.id, stable, looks, now)
+
+
+def _world(obj: Resource[Spec], seen: Seen, candidate: Server, serving: Server) -> World:
+    doubted, revoked = _standing(obj, seen, candidate.version)
+    full = strength(obj.spec.scale, serving.desired)
+    return World(obj.spec, full, lambda weight: traffic.why_not_split(obj, seen, weight), doubted, revoked)
+
+
+def _standing(obj: Resource[Spec], seen: Seen, version: Version) -> tuple[str, str]:
+    """Say how the verdict that let a version in stands now: why it is in doubt, or why it is taken back."""
+    if not version.evaluation:
+        return "", ""
+    what = f"GenEvaluation/{version.evaluation}"
+    found = seen.references.get(Key(GEN_EVALUATION, obj.namespace, version.evaluation))
+    said = ((found or {}).get("status") or {}).get("verdict", "")
+    if said == "Passed":
+        return "", ""
+    return ("", f"{what} says Failed by now") if said == "Failed" else (f"{what} has no verdict Passed by now", "")
+
+
+def _counts(obj: Resource[Spec], rollout: Rollout) -> Counts:
+    """Count the servers of the version that is to follow, and of the one that answers."""
+    running = rollout.stable.desired if rollout.stable else None
+    full = strength(obj.spec.scale, running)
+    waiting = rollout.wanted is not None and rollout.routed != rollout.wanted.id
+    if not waiting:
+        return Counts(full, full)
+    return canary.counts(obj.spec, rollout.probation or Probation(canary.legs_of(obj.spec.rollout)), full)
 
 
 def _read(last: Manifest | None) -> Failure | None:
@@ -215,6 +279,7 @@ def _read(last: Manifest | None) -> Failure | None:
 FROM_PROBLEM = "(the problem's own)"
 FROM_ENGINE = "(the building Job's own)"
 FROM_SERVER = "(the server's own)"
+FROM_PROBATION = "(the probation's own)"
 PROGRESSING = ("Building", "Starting", "RollingOut")
 
 
@@ -250,6 +315,8 @@ RULES: tuple[Rule[Facts], ...] = (
     Rule(
         lambda f: f.rollout.candidate is not None and f.rollout.candidate.hopeless, "Degraded", FROM_SERVER, "{server}"
     ),
+    Rule(lambda f: f.analysis is not None, "Degraded", Reason.ANALYSIS_FAILED, "{failed}"),
+    Rule(lambda f: f.watched is not None, "RollingOut", FROM_PROBATION, "{watched}"),
     Rule(
         lambda f: f.rollout.routed != f.engine.id,
         "RollingOut",
@@ -292,6 +359,8 @@ def _reason(rule: Rule[Facts], facts: Facts) -> str:
         return facts.engine.failure.reason
     if rule.reason is FROM_SERVER:
         return facts.server.reason if facts.server else Reason.CREATING
+    if rule.reason is FROM_PROBATION and facts.watched:
+        return facts.watched.reason
     return rule.reason
 
 
@@ -304,6 +373,10 @@ def _message(rule: Rule[Facts], facts: Facts) -> str:
         attempts=engine.job.attempts,
         server=facts.server.says if facts.server else "Waits for its server to start",
         back=facts.back,
+        failed=f"The new version {facts.analysis.message}; autoRollback is off: change the spec"
+        if facts.analysis
+        else "",
+        watched=facts.watched.says if facts.watched else "",
         ready=_counted(facts),
     )
 
@@ -322,7 +395,7 @@ def _status(facts: Facts, rule: Rule[Facts]) -> Manifest:
         "readyReplicas": stable.ready if stable else 0,
         "selector": facts.selector,
         "stable": _stable(facts),
-        "canary": _version_status(candidate.version) | {"weight": 0} if candidate else None,
+        "canary": _canary(facts, candidate) if candidate else None,
         "quarantined": list(facts.quarantined) or None,
         "engines": list(facts.version.engines) if facts.version else None,
         "drift": drift.status(facts.watching.findings, facts.known),
@@ -336,12 +409,20 @@ def _stable(facts: Facts) -> Manifest | None:
     stable, known = facts.rollout.stable, facts.known.get("stable") or {}
     if stable is None or not (stable.ready or known.get("engineDigest") == stable.version.digest):
         return None
-    named = {"engineDigest": stable.version.digest, "evaluation": stable.version.evaluation}
-    return {k: v for k, v in {**_version_status(stable.version), **named}.items() if v}
+    evaluation = {"evaluation": stable.version.evaluation} if stable.version.evaluation else {}
+    return {**_version_status(stable.version), **evaluation}
 
 
 def _version_status(version: Version) -> Manifest:
-    return {k: v for k, v in {"digest": version.model, "engine": version.target}.items() if v}
+    named = {"digest": version.model, "engine": version.target, "engineDigest": version.digest}
+    return {k: v for k, v in named.items() if v}
+
+
+def _canary(facts: Facts, candidate: Server) -> Manifest:
+    """The version that is to follow, its true share of the requests, and what must outlive a restart."""
+    probation = facts.rollout.probation
+    share = facts.rollout.weight if facts.by_gateway else facts.counts.share if facts.rollout.weight else 0
+    return _version_status(candidate.version) | {"weight": share} | (probation.status() if probation else {})
 
 
 def _last_failure(facts: Facts) -> Manifest | None:

@@ -1,0 +1,155 @@
+"""Look at the numbers that a new version must keep to. Pure: answers in, a look at each out.
+
+A look that has no number is neither a failure nor a pass: it stops nothing and lets nothing through. Knows nothing of
+steps and weights, nor of what follows from a look.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from genops.core import promql
+from genops.core.conditions import timestamp
+from genops.core.model import Answer, Manifest, Resource, Seen
+from genops.core.reasons import Reason
+from genops.core.reporting import number
+from genops.stages.deployment.servers import VERSION_LABEL
+from genops.stages.deployment.spec import Analysis, Spec
+
+STALE_SECONDS = 60  # age from which Triton's newest number does not tell of now
+RATE = "[1m]"
+AGE = "canary/age"
+KEEPS = {
+    ">=": lambda value, threshold: value >= threshold,
+    "<=": lambda value, threshold: value <= threshold,
+    ">": lambda value, threshold: value > threshold,
+    "<": lambda value, threshold: value < threshold,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """The newest look at one number. `passed` is None where there was no number, or no look yet."""
+
+    metric: Analysis
+    at: datetime | None = None
+    value: float | None = None
+    passed: bool | None = None
+    failures: int = 0  # looks that failed, this one included
+    reason: str = Reason.CANARY
+    message: str = "not looked at yet"
+
+    @property
+    def failed(self) -> bool:
+        """Say whether more looks failed than may."""
+        return self.failures > self.metric.failure_limit
+
+    def due(self, now: datetime) -> float:
+        """Seconds until the next look; none left where it is due."""
+        return 0.0 if self.at is None else self.metric.interval_seconds - (now - self.at).total_seconds()
+
+    def passed_since(self, since: datetime) -> bool:
+        """Say whether the number was kept to, looked at since then."""
+        return self.passed is True and self.at is not None and self.at >= since
+
+    def status(self) -> Manifest:
+        """Write it as it stands in status."""
+        entry = {
+            "name": self.metric.name,
+            "value": None if self.value is None else number(self.value, 4),
+            "failures": self.failures,
+            "passed": self.passed,
+            "message": self.message,
+            "time": timestamp(self.at) if self.at else None,
+        }
+        return {key: value for key, value in entry.items() if value is not None}
+
+
+# What is asked.
+
+
+def asks(obj: Resource[Spec], version: str, stable: str, looks: tuple[Look, ...], now: datetime) -> dict[str, str]:
+    """Write what is to be asked about the new version: every number whose look is due."""
+    due = [look.metric for look in looks if look.due(now) <= 0]
+    questions = {_question(m): query(obj, m, version, stable) for m in due}
+    if any(m.builtin for m in due):
+        requests = f"nv_inference_request_success{_where(obj, version)}"
+        questions[AGE] = f"time() - max(timestamp({requests}))"
+    return questions
+
+
+def _question(metric: Analysis) -> str:
+    return f"canary/{metric.name}"
+
+
+def query(obj: Resource[Spec], metric: Analysis, version: str, stable: str) -> str:
+    """Write the PromQL of a number: the user's own, or one about Triton's series of that version."""
+    if metric.query:
+        return metric.query.replace("{{version}}", version).replace("{{stable}}", stable)
+    assert metric.builtin
+    return BUILTINS[metric.builtin](_where(obj, version))
+
+
+def _where(obj: Resource[Spec], version: str) -> str:
+    return promql.selector(namespace=obj.namespace, model=obj.name, **{VERSION_LABEL: version})
+
+
+def error_rate(where: str) -> str:
+    """Write the share of the requests that failed. Without a request there is none: nothing is divided by nothing."""
+    bad, good = (f"sum(rate(nv_inference_request_{end}{where}{RATE}))" for end in ("failure", "success"))
+    return f"{bad} / ({bad} + {good})"
+
+
+def latency_p95(where: str) -> str:
+    """Write the 95th percentile of the slowest server's latency, in milliseconds. Triton counts microseconds."""
+    return f'max(nv_inference_request_summary_us{{quantile="0.95",{where[1:-1]}}}) / 1000'
+
+
+def queue_time(where: str) -> str:
+    """Write the milliseconds that a request waits for its turn."""
+    waited = f"sum(rate(nv_inference_queue_duration_us{where}{RATE}))"
+    return f"{waited} / sum(rate(nv_inference_request_success{where}{RATE})) / 1000"
+
+
+BUILTINS = {"errorRate": error_rate, "latencyP95": latency_p95, "queueTime": queue_time}
+
+
+# What is made of the answers.
+
+
+def read(metric: Analysis, known: Manifest) -> Look:
+    """Read a look back from status."""
+    at = known.get("time")
+    return Look(
+        metric,
+        datetime.fromisoformat(at) if at else None,
+        float(known["value"]) if "value" in known else None,
+        known.get("passed"),
+        int(known.get("failures", 0)),
+        message=str(known.get("message", Look(metric).message)),
+    )
+
+
+def look(before: Look, seen: Seen, now: datetime) -> Look:
+    """Look at a number if that is due; else the look before stands."""
+    if before.due(now) > 0:
+        return before
+    metric = before.metric
+    answer = _answer(metric, seen.answers, seen)
+    if answer.value is None:
+        return Look(metric, now, None, None, before.failures, answer.reason, answer.message)
+    kept = KEEPS[metric.op](answer.value, metric.threshold)
+    verb = "keeps to" if kept else "does not keep to"
+    text = f"{answer.value:.4g} {verb} {metric.op} {metric.threshold:g}"
+    return Look(metric, now, answer.value, kept, before.failures + (not kept), message=text)
+
+
+def _answer(metric: Analysis, answers: Mapping[str, Answer], seen: Seen) -> Answer:
+    """Take the number, if it tells of now."""
+    found = seen.answer(_question(metric))
+    if found.value is None or metric.query or AGE not in answers:
+        return found
+    age = answers[AGE]
+    if age.value is not None and age.value > STALE_SECONDS:
+        return Answer(None, Reason.STALE, f"Triton's newest number is {age.value:.0f} s old; see whether it is scraped")
+    return found if age.value is not None else age
