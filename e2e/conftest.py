@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hands import World
 from operators import Operator
 
 from genops.local.cluster import LocalCluster
@@ -150,6 +151,12 @@ def operator(crds: LocalCluster, namespace: Namespace, tmp_path: Path) -> Iterat
     """The operator, looking after this test's namespace alone."""
     with Operator(crds.kubeconfig, namespace.name, tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def world(namespace: Namespace, operator: Operator) -> World:
+    """This test's namespace with its operator, and hands to work there."""
+    return World(namespace, operator, _a_pod)
 
 
 @pytest.fixture

@@ -111,6 +111,13 @@ class PrepareTask(Wire):
     output: str
 
 
+class SweepTask(Wire):
+    """Remove what was prepared, all of it, and nothing besides."""
+
+    verb: Literal["sweep"] = "sweep"
+    locations: list[str] = Field(min_length=1)  # folders; one that is not there is fine
+
+
 # --- train -----------------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +212,7 @@ class ServeTask(Wire):
 
 
 AnyTask = Annotated[
-    PrepareTask | TrainTask | EvaluateTask | OptimizeTask | ServeTask,
+    PrepareTask | SweepTask | TrainTask | EvaluateTask | OptimizeTask | ServeTask,
     Field(discriminator="verb"),
 ]
 

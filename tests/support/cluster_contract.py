@@ -154,6 +154,31 @@ async def test_a_merge_patch_flips_suspend(port: Cluster, space: str) -> None:
     assert after["spec"]["suspend"] is False
 
 
+async def test_an_object_with_a_finalizer_is_marked_and_goes_with_it(port: Cluster, space: str) -> None:
+    made = await port.create(GEN_DATASET, dataset(space))
+    at = made["metadata"]["resourceVersion"]
+    held = await port.patch(
+        GEN_DATASET, space, "digits", {"metadata": {"resourceVersion": at, "finalizers": ["genops.dev/test"]}}
+    )
+    assert held["metadata"]["generation"] == made["metadata"]["generation"]
+    await port.delete(GEN_DATASET, space, "digits", made["metadata"]["uid"])
+    marked = await port.get(GEN_DATASET, space, "digits")
+    assert marked is not None
+    assert marked["metadata"]["deletionTimestamp"]
+    await port.patch(GEN_DATASET, space, "digits", {"metadata": {"finalizers": []}})
+    assert await port.get(GEN_DATASET, space, "digits") is None
+
+
+async def test_a_patch_of_an_older_version_is_a_conflict(port: Cluster, space: str) -> None:
+    """So that a list that is written whole, as the finalizers', loses no entry of another writer."""
+    made = await port.create(GEN_DATASET, dataset(space))
+    at = made["metadata"]["resourceVersion"]
+    await port.patch(GEN_DATASET, space, "digits", {"spec": {"suspend": True}})
+    with pytest.raises(ApiError) as refused:
+        await port.patch(GEN_DATASET, space, "digits", {"metadata": {"resourceVersion": at, "finalizers": ["x/y"]}})
+    assert refused.value.conflict
+
+
 async def test_an_event_gets_its_name_from_the_server(port: Cluster, space: str) -> None:
     body = {
         "metadata": {"generateName": "digits-", "namespace": space},

@@ -172,6 +172,31 @@ def remove(uri: str) -> None:
     shutil.rmtree(local_path(uri), ignore_errors=True)
 
 
+def erase(uri: str) -> None:
+    """Remove a folder with all that is below it, what makes it an artifact first. Nothing there is fine.
+
+    Raises JobError, or OSError of our own disk, where something is left: unlike `remove`, which tidies up.
+    """
+    with store_errors(uri):
+        if is_remote(uri):
+            _erase_remote(uri)
+            return
+        folder = local_path(uri)
+        for manifest in sorted(folder.rglob(MANIFEST)):
+            manifest.unlink()
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _erase_remote(uri: str) -> None:
+    filesystem, root = _filesystem(uri)
+    found = [str(name) for name in filesystem.find(root)]
+    for name in (n for n in found if n.rpartition("/")[2] == MANIFEST):
+        filesystem.rm_file(name)
+    if found:
+        filesystem.rm(root, recursive=True)
+
+
 def listing(uri: str) -> list[str]:
     """Name what lies at a location; nothing where there is no such folder."""
     if is_remote(uri):

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from gencontract import layout
 from gencontract.report import Progress, Report
 from genops.core.conditions import Condition
 from genops.core.kinds import Kind
@@ -17,6 +18,7 @@ from genops.core.reasons import Reason
 
 Manifest = dict[str, Any]
 EVERY = "*"  # as the name in a Key: every object of the kind in that namespace
+FINALIZER = f"{layout.GROUP}/cleanup"  # while an object carries it, Kubernetes does not remove the object
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -49,6 +51,11 @@ class Resource(Generic[S]):
     def deleting(self) -> bool:
         """Say whether the object is being removed."""
         return "deletionTimestamp" in self.metadata
+
+    @property
+    def held(self) -> bool:
+        """Say whether our finalizer keeps the object from being removed."""
+        return FINALIZER in self.metadata.get("finalizers", ())
 
     @property
     def key(self) -> Key:
@@ -110,6 +117,7 @@ class Seen:
     present: frozenset[Kind] = frozenset()  # optional kinds that the cluster serves
     config: Config = field(default_factory=Config)
     answers: Mapping[str, Answer] = field(default_factory=dict)  # by the name of the question
+    terminating: bool = False  # the namespace is being removed: nothing can be made in it any more
 
     def answer(self, name: str) -> Answer:
         """Find what Prometheus said; a question that nobody could ask has no number either."""
@@ -143,6 +151,7 @@ class Plan:
     happening: Happening | None = None
     wake_after: float | None = None  # seconds
     hands_off: bool = False  # another controller has the object: nothing is made, pruned or said
+    hold: bool = False  # the object may not go yet: it has something outside the cluster, and children that see to it
 
 
 @dataclass(frozen=True)
@@ -156,3 +165,4 @@ class Stage(Generic[S]):
     plan: Callable[[Resource[S], Seen, datetime], Plan]
     inspect: Callable[[Resource[S], Seen, datetime], tuple[str, ...]] = lambda obj, seen, now: ()
     asks: Callable[[Resource[S], Seen, datetime], Mapping[str, str]] = lambda obj, seen, now: {}
+    holds: bool = False  # whether its plans may ever hold an object, which takes the right to change it

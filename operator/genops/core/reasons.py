@@ -45,6 +45,15 @@ class Reason(StrEnum):
     FETCHED = "Fetched", "The source was read"
     FROZEN = "Frozen", "The data is complete and named by its digest"
     CHECKS_PASSED = "ChecksPassed", "Every check with action Block passed"
+    REMOVING_DATA = "RemovingData", "spec.deletionPolicy is Delete, and a Job removes the data before the object goes"
+    DATA_IN_USE = "DataInUse", "The data is to be removed and something refers to it; the message names what"
+    REMOVAL_FAILED = "RemovalFailed", "The data could not be removed; it is tried again"
+    DATA_REMOVED = "DataRemoved", "The data was removed, and the object goes"
+    DATA_KEPT = "DataKept", "spec.deletionPolicy was set to Keep, and the object goes without its data"
+    DATA_LEFT_BEHIND = (
+        "DataLeftBehind",
+        "The object goes, and nothing can remove its data; the message says where it is",
+    )
     CHECKS_WARNED = "ChecksWarned", "A check with action Warn did not pass"
     # GenTrainingJob
     TRAINING = "Training", "The trainer runs"

@@ -44,6 +44,8 @@ def lease_rules(name: str) -> list[Rule]:
 def _reconcile(rights: dict[Right, set[str]], stage: Stage[Any]) -> None:
     """Add what one stage needs: to write its status, and to make, change and prune its children."""
     rights[_right(stage.kind, "status")].add("patch")
+    if stage.holds:
+        rights[_right(stage.kind)].add("patch")  # metadata.finalizers
     # A child blocks the deletion of its owner; where that is enforced, it takes this right on the owner.
     rights[_right(stage.kind, "finalizers")].add("update")
     for kind in stage.owns:

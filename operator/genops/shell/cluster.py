@@ -40,10 +40,13 @@ class Cluster(Protocol):
         """
 
     async def patch(self, kind: Kind, namespace: str, name: str, body: Any) -> Manifest:
-        """Merge a patch into an object."""
+        """Merge a patch into an object. Raises ApiError as `apply_status` does."""
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete the object of that uid, its dependents in the background; one that has gone is fine."""
+        """Delete the object of that uid, its dependents in the background; one that has gone is fine.
+
+        One that carries finalizers is marked, and goes with the last of them.
+        """
 
     async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> str:
         """Read the last lines of a container's log; empty while there is none."""

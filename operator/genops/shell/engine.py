@@ -20,7 +20,7 @@ from gencontract.wire import explain
 from genops.core.conditions import Condition, merge
 from genops.core.jobs import has_ended, is_under_way
 from genops.core.kinds import CREATE_ONCE, EVENT, JOB, JOB_SET, Kind
-from genops.core.model import EVERY, Config, Happening, Key, Manifest, Plan, PodSeen, Resource, Seen, Stage
+from genops.core.model import EVERY, FINALIZER, Config, Happening, Key, Manifest, Plan, PodSeen, Resource, Seen, Stage
 from genops.core.reasons import Reason
 from genops.shell import metrics
 from genops.shell.cluster import Cluster
@@ -98,20 +98,29 @@ class Engine:
         try:
             obj = _resource(stage, manifest)
         except ValidationError as error:
-            plan = _refused(explain(error))
-            await self._tell(key, manifest, plan)
+            manifest = await self._tell(key, manifest, _refused(explain(error)))
+            if "deletionTimestamp" in manifest["metadata"]:  # what nobody can read, nobody can clean up after
+                await self._release(key, manifest)
             return None
         seen, now = await self._look(stage, obj)
         plan = stage.plan(obj, seen, now)
         if plan.hands_off:
             return None
+        if plan.hold and not obj.held and not obj.deleting:
+            manifest = await self._hold(key, manifest)
         try:
             await self._act(stage, obj, plan, seen)
         except ApiError as error:
-            if error.refused:
+            if error.namespace_terminating and obj.deleting:
+                plan = stage.plan(obj, replace(seen, terminating=True), now)
+            elif error.refused:
                 await self._tell(key, manifest, _child_refused(plan, error))
-            raise
-        await self._tell(key, manifest, plan)
+                raise
+            else:
+                raise
+        manifest = await self._tell(key, manifest, plan)
+        if obj.held and not plan.hold:
+            await self._release(key, manifest)
         return plan.wake_after
 
     async def _look(self, stage: Stage[Any], obj: Resource[Any]) -> tuple[Seen, datetime]:
@@ -145,7 +154,7 @@ class Engine:
         return await observe_pods(self.cluster, known, with_log=is_under_way(job, self._clock()))
 
     async def _act(self, stage: Stage[Any], obj: Resource[Any], plan: Plan, seen: Seen) -> None:
-        if obj.deleting:
+        if obj.deleting and not (obj.held and plan.hold):
             return
         kinds = {kind.kind: kind for kind in stage.owns}
         wanted = {(kinds[m["kind"]], m["metadata"]["name"]): m for m in plan.children}
@@ -193,7 +202,29 @@ class Engine:
         if "deletionTimestamp" not in meta:
             await self.cluster.delete(kind, meta["namespace"], meta["name"], meta["uid"])
 
-    async def _tell(self, key: Key, manifest: Manifest, plan: Plan) -> None:
+    async def _hold(self, key: Key, manifest: Manifest) -> Manifest:
+        """Keep the object from being removed, before it has anything that would be left behind."""
+        finalizers = [*manifest["metadata"].get("finalizers", ()), FINALIZER]
+        after = await self._set_finalizers(key, manifest, finalizers)
+        self.store.put(key.kind, after)
+        return after
+
+    async def _release(self, key: Key, manifest: Manifest) -> None:
+        """Let the object go. All that is to be said of it was said before."""
+        finalizers = [f for f in manifest["metadata"].get("finalizers", ()) if f != FINALIZER]
+        try:
+            await self._set_finalizers(key, manifest, finalizers)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+
+    async def _set_finalizers(self, key: Key, manifest: Manifest, finalizers: list[str]) -> Manifest:
+        """Write the whole list at the version that was looked at, so that nobody else's finalizer is lost."""
+        meta = {"resourceVersion": manifest["metadata"]["resourceVersion"], "finalizers": finalizers}
+        return await self.cluster.patch(key.kind, key.namespace, key.name, {"metadata": meta})
+
+    async def _tell(self, key: Key, manifest: Manifest, plan: Plan) -> Manifest:
+        """Write the status and then post the event. Returns the object as it stands now."""
         before, generation = manifest.get("status") or {}, manifest["metadata"].get("generation", 1)
         conditions = merge(plan.conditions, before.get("conditions", ()), generation, self._clock())
         status = {**plan.status, "observedGeneration": generation, "conditions": conditions}
@@ -201,24 +232,25 @@ class Engine:
             # At the version that was looked at: never about a spec, or a later object of the name, that was not.
             meta = {k: manifest["metadata"][k] for k in ("name", "namespace", "resourceVersion")}
             try:
-                self.store.put(
-                    key.kind, await self.cluster.apply_status(key.kind, {"metadata": meta, "status": status})
-                )
+                manifest = await self.cluster.apply_status(key.kind, {"metadata": meta, "status": status})
             except ApiError as error:
                 if not error.not_found:
                     raise
-                return  # deleted meanwhile: nobody is left to tell
+                return manifest  # deleted meanwhile: nobody is left to tell
+            self.store.put(key.kind, manifest)
             self._wake(self.wakeups.referrers(key))
         told = before.get("conditions", ())
         if plan.happening and _is_news(plan.happening, told):
             await self._emit(key, manifest, plan.happening)
+        return manifest
 
     async def _emit(self, key: Key, manifest: Manifest, happening: Happening) -> None:
         """Post an event. An event that cannot be posted is not worth another look."""
         try:
             await self.cluster.create(EVENT, _event(key, manifest, happening, self._clock()))
         except ApiError as error:
-            log.info("Event %s not posted: %s", happening.reason, error, extra={"key": str(key)})
+            said = f"{happening.reason}: {happening.message}"
+            log.warning("Event not posted (%s): %s", error, said, extra={"key": str(key)})
 
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in keys:

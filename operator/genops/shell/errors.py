@@ -16,9 +16,9 @@ class NotLeading(ClusterError):
 class ApiError(ClusterError):
     """The API server said no: `status` is the HTTP code, `reason` its word for it."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, causes: tuple[str, ...] = ()) -> None:
         super().__init__(f"{status} {reason}: {message}")
-        self.status, self.reason, self.message = status, reason, message
+        self.status, self.reason, self.message, self.causes = status, reason, message, causes
 
     @property
     def already_exists(self) -> bool:
@@ -34,6 +34,11 @@ class ApiError(ClusterError):
     def not_found(self) -> bool:
         """Say whether the object or its kind does not exist."""
         return self.status == 404
+
+    @property
+    def namespace_terminating(self) -> bool:
+        """Say whether nothing can be made in the namespace because it is being removed."""
+        return self.status == 403 and "NamespaceTerminating" in self.causes
 
     @property
     def refused(self) -> bool:

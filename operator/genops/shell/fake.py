@@ -92,10 +92,7 @@ class FakeCluster:
         """Apply the status."""
         key = _key(kind, body)
         with _Call(self, "apply", kind, key.name):
-            known = self._need(key)
-            asked = body["metadata"].get("resourceVersion", known["metadata"]["resourceVersion"])
-            if asked != known["metadata"]["resourceVersion"]:
-                raise ApiError(409, "Conflict", f'{kind.plural} "{key.name}": the object has been modified')
+            known = self._at_version(key, body["metadata"])
             status = _applied(known.get("status") or {}, body["status"], self._applied.get((key, "status")))
             self._applied[key, "status"] = copy.deepcopy(body["status"])
             return self._store(key, {**known, "status": status}, "MODIFIED")
@@ -104,7 +101,8 @@ class FakeCluster:
         """Merge a patch into an object."""
         key = Key(kind, namespace, name)
         with _Call(self, "patch", kind, name):
-            return self._store(key, _merged(self._need(key), body), "MODIFIED")
+            known = self._at_version(key, body.get("metadata", {}))
+            return self._store(key, _merged(known, body), "MODIFIED")
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete the object of that uid, and what it owns."""
@@ -112,7 +110,7 @@ class FakeCluster:
         with _Call(self, "delete", kind, name):
             known = self._objects.get(key)
             if known and known["metadata"]["uid"] == uid:
-                self.remove(key)
+                self._delete(key)
 
     async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> str:
         """Read the last lines that a test wrote into `logs`."""
@@ -133,7 +131,16 @@ class FakeCluster:
         for other, manifest in list(self._objects.items()):
             owners = manifest["metadata"].get("ownerReferences", ())
             if any(o.get("uid") == gone["metadata"]["uid"] for o in owners):
-                self.remove(other)
+                self._delete(other)
+
+    def _delete(self, key: Key) -> None:
+        """Take an object away, or mark it while it carries finalizers."""
+        known = self._objects.get(key)
+        if known and known["metadata"].get("finalizers"):
+            marked = {**known["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+            self._store(key, {**known, "metadata": marked}, "MODIFIED")
+        else:
+            self.remove(key)
 
     def set_status(self, key: Key, status: Manifest) -> Manifest:
         """Write a status as another controller would."""
@@ -143,6 +150,13 @@ class FakeCluster:
         if key not in self._objects:
             raise ApiError(404, "NotFound", f'{key.kind.plural} "{key.name}" not found')
         return self._objects[key]
+
+    def _at_version(self, key: Key, meta: Manifest) -> Manifest:
+        """Find an object. Raises ApiError where `meta` asks for another version than the newest."""
+        known = self._need(key)
+        if meta.get("resourceVersion", known["metadata"]["resourceVersion"]) != known["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", f'{key.kind.plural} "{key.name}": the object has been modified')
+        return known
 
     def _version(self) -> int:
         return next(self._counter)
@@ -161,7 +175,10 @@ class FakeCluster:
             return copy.deepcopy(made)
         meta["resourceVersion"] = str(self._version())
         self._objects[key] = made
-        self._say(key.kind, event, made)
+        if "deletionTimestamp" in meta and not meta.get("finalizers"):
+            self.remove(key)
+        else:
+            self._say(key.kind, event, made)
         return copy.deepcopy(made)
 
     def _say(self, kind: Kind, event: str, manifest: Manifest) -> None:

@@ -121,7 +121,7 @@ def _alike(kind: Kind, before: Manifest, after: Manifest) -> bool:
 def _job_gist(job: Manifest) -> tuple[Any, ...]:
     status, meta = job.get("status") or {}, job["metadata"]
     conditions = sorted((c["type"], c["status"]) for c in status.get("conditions", ()))
-    counts = tuple(status.get(f) or 0 for f in ("active", "ready", "failed", "succeeded"))
+    counts = tuple(status.get(f) or 0 for f in ("active", "ready", "terminating", "failed", "succeeded"))
     return conditions, counts, job["spec"].get("suspend"), meta.get("deletionTimestamp"), meta["uid"]
 
 

@@ -149,6 +149,8 @@ def _verb(method: str, content_type: str) -> str:
 def _error(status: int, data: bytes) -> ApiError:
     try:
         reply = json.loads(data)
-        return ApiError(status, str(reply.get("reason", "")), str(reply.get("message", "")))
+        causes = (reply.get("details") or {}).get("causes") or ()
+        named = tuple(str(cause.get("reason", "")) for cause in causes)
+        return ApiError(status, str(reply.get("reason", "")), str(reply.get("message", "")), named)
     except (ValueError, AttributeError):
         return ApiError(status, "", data.decode(errors="replace")[:500])

@@ -5,4 +5,6 @@ from genops.core.model import Stage
 from genops.stages.dataset.plan import inspect, plan, refs
 from genops.stages.dataset.spec import Spec
 
-DATASET: Stage[Spec] = Stage(kind=GEN_DATASET, spec=Spec, owns=(JOB, CLAIM), refs=refs, plan=plan, inspect=inspect)
+DATASET: Stage[Spec] = Stage(
+    kind=GEN_DATASET, spec=Spec, owns=(JOB, CLAIM), refs=refs, plan=plan, inspect=inspect, holds=True
+)

@@ -6,7 +6,8 @@ from gencontract import task as contract
 from gencontract.task import PrepareTask, Run, TaskFile
 from genops.core.model import Config, Manifest, Resource
 from genops.core.podspec import TRAINER, Trying, Work, claims_of, job, pod_path
-from genops.core.stores import place, shared_claim
+from genops.core.stores import shared_claim
+from genops.stages.dataset import removal
 from genops.stages.dataset.spec import Prepare, Spec
 from genops.stages.dataset.status import ROLE, Facts, inputs
 
@@ -24,7 +25,7 @@ def wanted(obj: Resource[Spec], facts: Facts, config: Config) -> tuple[Manifest,
 
 def output(obj: Resource[Spec], config: Config) -> str:
     """Where the data of this syncRound goes."""
-    return place(obj.spec.storage, config, obj, inputs(obj))
+    return f"{removal.folder(obj, config)}/{obj.spec.sync_round}"
 
 
 def prepare_job(obj: Resource[Spec], config: Config, capture_uri: str) -> Manifest:

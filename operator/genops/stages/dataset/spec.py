@@ -359,7 +359,11 @@ class Template(SpecModel):
     )
     storage: Store | None = Field(None, description="Where the result is kept. Left out, in the operator's store.")
     deletion_policy: Literal["Keep", "Delete"] = Field(
-        "Keep", description="Whether the data stays or goes when the object is deleted."
+        "Keep",
+        description=(
+            "Whether the data stays or goes when the object is deleted. With Delete, the object waits until nothing "
+            "refers to the data and it is removed."
+        ),
     )
     resources: Resources | None = Field(None, description="Compute resources of the preparing pod.")
     template: PodTemplate | None = Field(None, description="What the preparing pod carries besides.")
