@@ -71,8 +71,11 @@ def finish(sample: Mapping[str, Any], out: Array) -> Array:
     if sample["format"] != "images":
         return out
     steps = int(sample.get("levels", 255))
-    pixels = np.rint(np.rint(np.clip(out.astype(np.float32), 0, 1) * np.float32(steps)) * np.float32(255 / steps))
-    return np.ascontiguousarray(pixels.astype(np.uint8).transpose(0, 2, 3, 1))
+    pixels = np.minimum(np.maximum(out, np.float32(0), dtype=np.float32), np.float32(1))
+    for scale in (np.float32(steps), np.float32(255 / steps)):
+        pixels *= scale
+        np.rint(pixels, out=pixels)
+    return pixels.transpose(0, 2, 3, 1).astype(np.uint8, order="C")
 
 
 def load(folder: Path, threads: int | None = None) -> Engine:

@@ -4,7 +4,10 @@ Each sample has a seed of its own, so it gets the same numbers whatever else is 
 which counts instead of remembering; its stream is the same under numpy 1.26 and 2.
 """
 
+import threading
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,26 @@ class WrongInput(ValueError):
     """A request asks for what the model does not have; the message names input, value and what is allowed."""
 
 
+class _Kept(threading.local):
+    """One generator per thread: making one asks the system for entropy first, as dear as the noise of ten samples."""
+
+    def __init__(self) -> None:
+        self.bits = np.random.Philox(key=0)
+        self.state = self.bits.state
+        self.generator = np.random.Generator(self.bits)
+
+
+_kept = _Kept()
+
+
 def source(seed: int, stream: int) -> np.random.Generator:
-    """Return the generator of one input (its place among the inputs is the stream) of one sample."""
-    return np.random.Generator(np.random.Philox(key=np.array([int(seed) & MASK, stream], dtype=np.uint64)))
+    """Return the generator of one input (its place among the inputs is the stream) of one sample.
+
+    It is good until the same thread asks for the next one.
+    """
+    _kept.state["state"]["key"][:] = int(seed) & MASK, stream
+    _kept.bits.state = _kept.state
+    return _kept.generator
 
 
 def draw(
@@ -29,13 +49,20 @@ def draw(
     """Make one input of the generation: [len(seeds), ...]. Noise is drawn; a condition is as given, else drawn."""
     shape = tuple(int(n) for n in spec["shape"][1:])
     kind = spec["draw"]
-    if kind == "normal":
-        return np.stack([source(s, stream).standard_normal(shape, dtype=np.float32) for s in seeds])
-    if kind == "uniform":
-        return np.stack([source(s, stream).random(shape, dtype=np.float32) for s in seeds])
+    if kind in ("normal", "uniform"):
+        return _noise(kind, shape, seeds, stream)
     if kind == "label":
         return _labels(spec, seeds, given, stream, shares)
     return _bytes(spec, seeds, given) if kind == "caption" else _prompts(spec, seeds, given)
+
+
+def _noise(kind: str, shape: tuple[int, ...], seeds: Sequence[int], stream: int) -> Array:
+    out = np.empty((len(seeds), *shape), dtype=np.float32)
+    for row, seed in enumerate(seeds):
+        made = source(seed, stream)
+        fill = made.standard_normal if kind == "normal" else made.random
+        fill(out=out[row : row + 1], dtype=np.float32)
+    return out
 
 
 def _labels(
@@ -44,10 +71,9 @@ def _labels(
     high = int(spec["high"])
     if given is not None:
         return checked(spec["name"], np.asarray(given, dtype=np.int64).reshape(-1), 0, high)
-    edges = np.cumsum(shares if len(shares) == high else np.full(high, 1 / high))
-    points = np.array([source(s, stream).random() for s in seeds]) * edges[-1]
-    places: Array = np.minimum(np.searchsorted(edges, points, side="right"), high - 1)
-    return places.astype(np.int64)
+    edges = list(accumulate(shares if len(shares) == high else [1 / high] * high))
+    points = (source(s, stream).random() * edges[-1] for s in seeds)
+    return np.array([min(bisect_right(edges, point), high - 1) for point in points], dtype=np.int64)
 
 
 def checked(name: str, values: Array, low: int, high: int) -> Array:
