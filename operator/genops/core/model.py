@@ -47,6 +47,21 @@ class Resource(Generic[S]):
     status: Manifest
     metadata: Manifest
 
+    @classmethod
+    def read(cls, kind: Kind, spec: type[S], manifest: Manifest) -> "Resource[S]":
+        """Read a manifest. Raises pydantic's ValidationError for a spec that breaks a rule."""
+        meta = manifest["metadata"]
+        return cls(
+            kind=kind,
+            name=meta["name"],
+            namespace=meta["namespace"],
+            uid=meta["uid"],
+            generation=meta.get("generation", 1),
+            spec=spec.model_validate(manifest.get("spec") or {}),
+            status=manifest.get("status") or {},
+            metadata=meta,
+        )
+
     @property
     def deleting(self) -> bool:
         """Say whether the object is being removed."""

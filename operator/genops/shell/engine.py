@@ -96,7 +96,7 @@ class Engine:
             self.wakeups.forget(key)
             return None
         try:
-            obj = _resource(stage, manifest)
+            obj = Resource.read(stage.kind, stage.spec, manifest)
         except ValidationError as error:
             manifest = await self._tell(key, manifest, _refused(explain(error)))
             if "deletionTimestamp" in manifest["metadata"]:  # what nobody can read, nobody can clean up after
@@ -255,20 +255,6 @@ class Engine:
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self.queue.add(key)
-
-
-def _resource(stage: Stage[Any], manifest: Manifest) -> Resource[Any]:
-    meta = manifest["metadata"]
-    return Resource(
-        kind=stage.kind,
-        name=meta["name"],
-        namespace=meta["namespace"],
-        uid=meta["uid"],
-        generation=meta.get("generation", 1),
-        spec=stage.spec.model_validate(manifest.get("spec") or {}),
-        status=manifest.get("status") or {},
-        metadata=meta,
-    )
 
 
 def _refused(why: str) -> Plan:

@@ -9,6 +9,10 @@ class Unreachable(ClusterError):
     """No answer came, so nobody knows whether the request was carried out."""
 
 
+class NoConfig(ClusterError):
+    """Nothing says where the cluster is, or who we are: the kubeconfig or a context of it is missing or wrong."""
+
+
 class NotLeading(ClusterError):
     """This process no longer holds the lease, so it must not write."""
 

@@ -16,7 +16,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from genops.shell.errors import ApiError, Unreachable
+from genops.shell.errors import ApiError, NoConfig, Unreachable
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
@@ -29,8 +29,10 @@ Observer = Callable[[str, str], None]  # verb, status code or word
 class KubeApi:
     """One connection pool to one API server. Every method raises ApiError or Unreachable."""
 
-    def __init__(self, client: ApiClient, user_agent: str, observe: Observer | None = None) -> None:
-        self._client = client
+    def __init__(
+        self, client: ApiClient, user_agent: str, observe: Observer | None = None, namespace: str = "default"
+    ) -> None:
+        self._client, self.namespace = client, namespace
         self._user_agent = user_agent
         self._observe = observe or (lambda verb, code: None)
 
@@ -42,14 +44,17 @@ class KubeApi:
         user_agent: str = "genops",
         observe: Observer | None = None,
     ) -> "KubeApi":
-        """Connect by a kubeconfig, or by the pod's service account where there is one and no kubeconfig is named."""
+        """Connect by a kubeconfig, or by the pod's service account where there is one and no kubeconfig is named.
+
+        `namespace` is then the one that the context or the pod is in. Raises NoConfig.
+        """
         settings = Configuration()
-        if kubeconfig is None and "KUBECONFIG" not in os.environ and SERVICE_ACCOUNT.exists():
-            config.load_incluster_config(client_configuration=settings)
-        else:
-            await config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
+        try:
+            namespace = await _configure(settings, kubeconfig, context)
+        except config.ConfigException as error:
+            raise NoConfig(_plainly(error, kubeconfig, context)) from None
         settings.connection_pool_maxsize = 64
-        return cls(ApiClient(settings), user_agent, observe)
+        return cls(ApiClient(settings), user_agent, observe, namespace)
 
     @property
     def server(self) -> str:
@@ -94,16 +99,23 @@ class KubeApi:
         self, path: str, *, query: Mapping[str, str] | None = None, idle_timeout: float = 70
     ) -> AsyncIterator[dict[str, Any]]:
         """Yield watch events until the server closes the stream. Raises Unreachable after `idle_timeout` of silence."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=idle_timeout)
         wanted = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": "290", **(query or {})}
+        async for line in self.lines(path, query=wanted, idle_timeout=idle_timeout):
+            yield json.loads(line)
+
+    async def lines(
+        self, path: str, *, query: Mapping[str, str] | None = None, idle_timeout: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the lines of a reply as they come, until the server closes the stream. Raises as `watch` does."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=idle_timeout)
         try:
-            reply = await self._request("GET", path, wanted, None, JSON, timeout)
+            reply = await self._request("GET", path, query, None, JSON, timeout)
             if reply.status >= 300:
                 raise _error(reply.status, await reply.response.read())
             async for line in reply.response.content:
-                yield json.loads(line)
+                yield line
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"Watch of {path} at {self.server} broke: {error!r}") from error
+            raise Unreachable(f"The stream of {path} at {self.server} broke: {error!r}") from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -138,6 +150,23 @@ class KubeApi:
             if setting["in"] == "header" and setting["value"]:
                 headers[setting["key"]] = setting["value"]
         return headers
+
+
+async def _configure(settings: Configuration, kubeconfig: str | None, context: str | None) -> str:
+    """Load credentials, and return the namespace that comes with them."""
+    if kubeconfig is None and context is None and "KUBECONFIG" not in os.environ and SERVICE_ACCOUNT.exists():
+        config.load_incluster_config(client_configuration=settings)
+        return SERVICE_ACCOUNT.with_name("namespace").read_text().strip()
+    loader = await config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
+    return str(loader.current_context["context"].get("namespace") or "default")
+
+
+def _plainly(error: Exception, kubeconfig: str | None, context: str | None) -> str:
+    """Say which kubeconfig cannot be used, and what to set."""
+    where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    named = f", context {context!r}" if context else ""
+    said = " ".join(str(error).split())
+    return f"The kubeconfig {where}{named} cannot be used: {said}; set KUBECONFIG, or name a context that it has"
 
 
 def _verb(method: str, content_type: str) -> str:

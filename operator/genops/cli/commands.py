@@ -1,0 +1,43 @@
+"""The commands of `genops`: one module each, with `configure` and `main`, loaded when it is called.
+
+So each command needs only its own extra installed. Knows names of modules; it must not know what they do.
+"""
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+
+COMMANDS = {
+    "run": ("genops.shell.process", "run the operator"),
+    "plan": ("genops.shell.planning", "print what the operator would create for a file"),
+    "why": ("genops.cli.why", "say why an object is where it is, and what helps"),
+    "tree": ("genops.cli.tree", "show what an object made, down to Jobs and pods"),
+    "generate": ("genops.generate.cli", "write CRDs and reference pages out of the types"),
+    "local": ("genops.local.cli", "a real Kubernetes control plane on this machine"),
+    "demo": ("genops.demo.cli", "from an idea to a served, measured model"),
+}
+EXTRAS = {"local": "local", "demo": "local"}
+ABOUT = "Takes a generative model from idea to deployment and keeps it good."
+
+
+def parser(prog: str = "genops", loaded: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Build the parser. Only the commands in `loaded` know their options; the others are named."""
+    whole = argparse.ArgumentParser(prog=prog, description=ABOUT)
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command, (_, says) in COMMANDS.items():
+        sub = commands.add_parser(command, help=says)
+        if command in loaded:
+            load(command).configure(sub)
+    return whole
+
+
+def load(command: str) -> ModuleType:
+    """Import a command's module. Ends the process with a remedy where its extra is not installed."""
+    try:
+        return importlib.import_module(COMMANDS[command][0])
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith(("genops", "gencontract")):
+            raise
+        extra = EXTRAS.get(command, "operator")
+        raise SystemExit(f"genops {command} needs {error.name}: pip install 'genops[{extra}]'") from None
