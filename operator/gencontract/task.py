@@ -38,11 +38,11 @@ class Input(Wire):
 class Source(Wire):
     """Where the raw data comes from. `kind` says which of the other fields count."""
 
-    kind: Literal["builtin", "path", "http", "s3", "git", "huggingFace", "oci"]
+    kind: Literal["builtin", "path", "http", "s3", "git", "huggingFace", "oci", "capture"]
     name: str | None = None  # builtin: its name; huggingFace: owner/repository
     path: str | None = None  # path: folder or file; git: sub-folder
     urls: list[str] = []  # http
-    uri: str | None = None  # s3, git, oci
+    uri: str | None = None  # s3, git, oci; capture: the folder of a deployment's records
     endpoint: str | None = None  # s3: another endpoint than the default
     revision: str | None = None  # git, huggingFace, oci
     split: str | None = None  # huggingFace
@@ -198,6 +198,17 @@ class OptimizeTask(Wire):
 # --- serve -----------------------------------------------------------------------------------------------------------
 
 
+class Capture(Wire):
+    """What a server records of its traffic, and where finished records go."""
+
+    uri: str  # folder of this deployment's records
+    rate: float = Field(gt=0, le=1)  # share of the requests
+    per_minute: int = Field(600, ge=1)  # requests at most
+    redact: Literal["redact", "drop", "keep"] = "redact"
+    rotate_seconds: float = Field(300, gt=0)  # age at which a record is finished
+    keep_seconds: float = Field(604_800, gt=0)  # age at which one is removed
+
+
 class ServeTask(Wire):
     """Start Triton on a verified repository and say ready only after a first generation that matches the engine."""
 
@@ -209,6 +220,7 @@ class ServeTask(Wire):
     metrics_port: int = 8002
     ready_port: int = 8080  # GET /readyz and /livez of the launcher, for probes
     drain_seconds: float = Field(5, ge=0)  # between saying not ready and stopping, for balancers to notice
+    capture: Capture | None = None  # None: nothing leaves the pod
 
 
 AnyTask = Annotated[

@@ -11,7 +11,8 @@ from gencontract.report import CheckReport, Progress, Report, SplitReport
 from gencontract.wire import decode_task
 from genops.core.kinds import GEN_DEPLOYMENT
 from genops.core.model import Key
-from genops.core.podspec import TASK_ANNOTATION
+from genops.core.podspec import TASK_ANNOTATION, pod_path
+from genops.core.stores import records
 from genops.stages.dataset import DATASET
 
 SPEC: dict[str, Any] = {"source": {"builtin": {"name": "digits"}}, "format": "images"}
@@ -159,12 +160,16 @@ def test_captured_traffic_waits_for_its_deployment_and_then_reads_from_it() -> N
     assert [k for k in kinds_of(waiting) if k.startswith("Job/")] == []
     key = Key(GEN_DEPLOYMENT, "team", "faces")
     assert DATASET.refs(capture.obj) == (key,)
-    found = World(
-        DATASET, capture.obj, {key: {"spec": {"capture": {"store": {"pvc": {"claimName": "seen", "path": "faces"}}}}}}
-    )
+    store = {"pvc": {"claimName": "seen", "path": "faces"}}
+    deployment = {"metadata": {"name": "faces", "uid": "u"}, "spec": {"capture": {"sampleRate": 1, "store": store}}}
+    found = World(DATASET, capture.obj, {key: deployment})
     task = decode_task(found.job().manifest["spec"]["template"]["metadata"]["annotations"][TASK_ANNOTATION])
     assert task.task.verb == "prepare"
-    assert task.task.source.path == "/genops/store/seen/faces"
+    source = task.task.source
+    assert (source.kind, source.uri) == (
+        "capture",
+        pod_path(records("pvc://seen/faces", {"name": "faces", "uid": "u"})),
+    )
     claims = [v for v in found.job().manifest["spec"]["template"]["spec"]["volumes"] if "persistentVolumeClaim" in v]
     assert {v["persistentVolumeClaim"]["claimName"] for v in claims} == {"genops-store", "seen"}
 

@@ -44,6 +44,7 @@ class Work:
     env: Mapping[str, str] = field(default_factory=dict)
     shared_memory: str = ""  # size of /dev/shm where the container runtime's 64 MiB are too few
     read_only: bool = False  # whether the claims are mounted without the right to write
+    written: tuple[str, ...] = ()  # claims that are written to all the same
     serving: "Serving | None" = None  # for pods that run on until they are asked to stop
 
 
@@ -257,8 +258,8 @@ def _all_volumes(work: Work, extra: PodTemplate) -> list[tuple[dict[str, Any], d
         _volume("tmp", {"emptyDir": {}}, "/tmp"),
         *_shared_memory(work),
         *(
-            _volume(f"store-{i}", _claim(claim, work.read_only), f"{layout.STORE_DIR}/{claim}", work.read_only)
-            for i, claim in enumerate(work.claims)
+            _volume(f"store-{i}", _claim(claim, read_only), f"{layout.STORE_DIR}/{claim}", read_only)
+            for i, (claim, read_only) in enumerate(_claims(work).items())
         ),
         *(
             _volume(
@@ -271,6 +272,11 @@ def _all_volumes(work: Work, extra: PodTemplate) -> list[tuple[dict[str, Any], d
         ),
         *(_volume(f"user-{v.name}", _source(v), v.mount_path, v.read_only) for v in extra.volumes),
     ]
+
+
+def _claims(work: Work) -> dict[str, bool]:
+    """Each claim once, and whether it is mounted without the right to write."""
+    return {claim: work.read_only and claim not in work.written for claim in (*work.claims, *work.written)}
 
 
 def _claim(name: str, read_only: bool) -> dict[str, Any]:

@@ -20,6 +20,15 @@ def place(store: Store | None, config: Config, obj: Resource[Any], inputs: Any) 
     return f"{root}/{obj.kind.plural}/{obj.name}-{short_hash([obj.uid, inputs])}"
 
 
+def records(location: str, deployment: Manifest) -> str:
+    """Return where a GenDeployment's records of its traffic go, by its metadata: a folder of its own.
+
+    >>> records("pvc://seen/faces/", {"name": "front", "uid": "1"})
+    'pvc://seen/faces/captured/front-43de3a417d'
+    """
+    return f"{location.rstrip('/')}/captured/{deployment['name']}-{short_hash([deployment['uid']])}"
+
+
 def shared_claim(store: Store | None, config: Config, obj: Resource[Any]) -> tuple[Manifest, ...]:
     """The operator's claim in the object's namespace, where the object uses it."""
     if store is not None:

@@ -5,7 +5,7 @@ Knows models and datasets. It must not know runtimes, or which engine is better.
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from gentrainers.serving.backend.features import PICTURE
 Array = NDArray[Any]
 CALIBRATION = (8, 16)  # batches, and samples in each
 TOKENS = ("token", "event")  # what text and music call the ids of their tokens in the reference
+TOKENIZER = "tokenizer.json"
 JUDGED = 256  # samples that the quality check compares with the dataset
 
 
@@ -43,6 +44,7 @@ class Subject:
     spec: dict[str, Any]  # what engine.json says of every engine of this model
     real: Array | None  # samples of the dataset
     dataset: str  # its digest
+    tokenizer: Path | None = None  # file of the model's, where its tokens stand for text
 
     @property
     def generation(self) -> Any:
@@ -89,7 +91,9 @@ def open_subject(task: OptimizeTask, scratch: Path) -> Subject:
 
     opened = open_artifact(task.model.uri, "model", task.model.digest)
     loaded = model.load(task.model.uri, task.model.digest)
-    return subject_of(task, loaded.generation(), loaded.data, weights_digest(opened), scratch)
+    subject = subject_of(task, loaded.generation(), loaded.data, weights_digest(opened), scratch)
+    tokenizer = opened.path / TOKENIZER
+    return replace(subject, tokenizer=tokenizer if tokenizer.is_file() else None)
 
 
 def subject_of(task: OptimizeTask, generation: Any, data: Any, digest: str, scratch: Path) -> Subject:

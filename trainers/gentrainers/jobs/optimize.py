@@ -6,6 +6,7 @@ The best by the task's objective is written as a Triton model repository. This m
 runtimes and checks stand in exporters/, files in serving/.
 """
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,7 +103,10 @@ def write(
     }
     with artifact.writing(task.output, "engines", body) as folder:
         repository.write(folder, served(task, best, server))
-        golden(folder / task.model_name / str(task.model_version), best.engine, max(task.batch_sizes))
+        home = folder / task.model_name / str(task.model_version)
+        golden(home, best.engine, max(task.batch_sizes))
+        if subject.tokenizer:
+            shutil.copyfile(subject.tokenizer, home / subject.tokenizer.name)
     return Artifact(uri=task.output, digest=artifact.digest_of(task.output))
 
 

@@ -26,6 +26,7 @@ from gentrainers.serving.assemble import Laid
 from gentrainers.serving.client import Client, difference
 from gentrainers.serving.launcher import Listen, Server
 from gentrainers.serving.readiness import Readiness
+from gentrainers.serving.recording import Recorder
 
 LOAD_SECONDS = 600  # for the server to load the model; the pod's startup probe may be shorter
 LOOK_SECONDS = 0.25
@@ -62,15 +63,19 @@ def run(task: ServeTask, pod: Pod) -> Report:
     state = State()
     with tempfile.TemporaryDirectory(prefix="genops-serve-") as name:
         laid = assemble.lay(opened, triton.backends, Path(name))
+        recorder = Recorder(task.capture, opened.digest, laid, Path(name) / "spool") if task.capture else None
         probes = _listen(address, task.ready_port, state)
         try:
-            server = launcher.start(triton, laid.path, _where(address, task), Path(name))
+            more = recorder.environment if recorder else {}
+            server = launcher.start(triton, laid.path, _where(address, task), Path(name), more)
             state.server = server
             try:
                 state.client = Client(f"{address}:{task.grpc_port}", laid.model, probe=True)
-                return _serve(task, pod, laid, state, server)
+                return _serve(task, pod, laid, state, server, recorder)
             finally:
                 server.stop()
+                if recorder:
+                    recorder.close()
         finally:
             probes.close()
 
@@ -86,7 +91,7 @@ def _listen(address: str, port: int, state: State) -> Readiness:
         raise JobError(Code.BAD_CONFIG, f"readyPort: {address}:{port} cannot be used ({error.strerror})") from None
 
 
-def _serve(task: ServeTask, pod: Pod, laid: Laid, state: State, server: Server) -> Report:
+def _serve(task: ServeTask, pod: Pod, laid: Laid, state: State, server: Server, recorder: Recorder | None) -> Report:
     started = time.monotonic()
     pod.progress(Progress(stage="loading"))
     assert state.client is not None
@@ -96,6 +101,8 @@ def _serve(task: ServeTask, pod: Pod, laid: Laid, state: State, server: Server) 
     p50, p95 = np.percentile(state.client.times(1), [50, 95])
     load = time.monotonic() - started
     facts = {"loadSeconds": round(load, 3), "p50Ms": round(float(p50), 3), "p95Ms": round(float(p95), 3)}
+    if recorder:
+        recorder.start()
     state.why_not = ""
     pod.progress(Progress(stage="ready", metrics=facts))
     while not pod.wait(LOOK_SECONDS):

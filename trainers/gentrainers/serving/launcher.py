@@ -179,13 +179,18 @@ class Server:
 
 
 def start(
-    triton: Triton, repository: Path, listen: Listen, scratch: Path, say: Callable[[str], None] = print
+    triton: Triton,
+    repository: Path,
+    listen: Listen,
+    scratch: Path,
+    more: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Server:
-    """Start a server in a process group of its own."""
+    """Start a server in a process group of its own, with `more` in its environment."""
     line = command(triton, repository, backend_folder(triton, scratch), listen)
     process = subprocess.Popen(
         line,
-        env=_environment(triton.libraries),
+        env=_environment(triton.libraries) | dict(more or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

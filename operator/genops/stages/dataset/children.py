@@ -92,8 +92,10 @@ def _source(spec: Spec, capture_uri: str) -> contract.Source:
         return contract.Source(kind="huggingFace", name=repository.repository, split=repository.split, **common)
     if said.oci:
         return contract.Source(kind="oci", uri=said.oci.image, **common)
-    path = f"pvc://{said.pvc.claim_name}/{said.pvc.path}" if said.pvc else capture_uri
-    return contract.Source(kind="path", path=pod_path(path).rstrip("/"), **common)
+    if said.pvc:
+        path = f"pvc://{said.pvc.claim_name}/{said.pvc.path}"
+        return contract.Source(kind="path", path=pod_path(path).rstrip("/"), **common)
+    return contract.Source(kind="capture", uri=pod_path(capture_uri), **common)
 
 
 def _plain(model: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gencontract.codes import Code, meaning
 from gencontract.report import Report
+from genops.core.blocks import Store
 from genops.core.conditions import Condition
 from genops.core.jobs import Failure, JobFacts, age, read_job
 from genops.core.kinds import GEN_DEPLOYMENT, JOB
@@ -18,6 +19,7 @@ from genops.core.podspec import store_uri
 from genops.core.reasons import Reason
 from genops.core.reporting import Said, artifact_status, check_status, progress_status, usage_status
 from genops.core.rules import Rule, always, first
+from genops.core.stores import records
 from genops.stages.dataset.spec import Spec
 
 ROLE = "prepare"
@@ -225,9 +227,8 @@ def _capture_uri(obj: Resource[Spec], seen: Seen) -> str:
     if capture is None:
         return ""
     found = seen.references.get(Key(GEN_DEPLOYMENT, obj.namespace, capture.deployment_ref.name), {})
-    store = (found.get("spec", {}).get("capture") or {}).get("store") or {}
-    claim = store.get("pvc")
-    return f"pvc://{claim['claimName']}/{claim.get('path', '')}".rstrip("/") if claim else str(store.get("uri") or "")
+    store = (found.get("spec", {}).get("capture") or {}).get("store")
+    return records(Store.model_validate(store).location(), found["metadata"]) if store else ""
 
 
 def _expired(obj: Resource[Spec], manifest: Manifest | None, now: datetime) -> bool:

@@ -18,7 +18,7 @@ from genops.core.names import child_labels, child_name
 from genops.core.podspec import Serving, Trying, Work, claims_of, job, pod_path, pod_template
 from genops.core.reporting import Handover
 from genops.core.stores import place, shared_claim
-from genops.stages.deployment import traffic
+from genops.stages.deployment import capture, traffic
 from genops.stages.deployment.engine import BUILD, identity
 from genops.stages.deployment.gate import Inputs
 from genops.stages.deployment.parts import PORTS, PUBLIC, SERVE, body, pods_of
@@ -153,11 +153,13 @@ def serve_deployment(obj: Resource[Spec], version: Version, replicas: int, confi
 def _work(obj: Resource[Spec], version: Version, config: Config) -> Work:
     server = obj.spec.server
     repository = Input(uri=pod_path(version.uri), digest=version.digest)
+    recording = capture.task(obj)
     return Work(
         role=SERVE,
-        task=TaskFile(run=_run(obj), task=ServeTask(repository=repository)),
+        task=TaskFile(run=_run(obj), task=ServeTask(repository=repository, capture=recording)),
         image=server.image or config.server_image,
         claims=claims_of(version.uri),
+        written=claims_of(capture.location(obj)),
         resources=server.resources,
         template=server.template,
         shared_memory=SHARED_MEMORY,
@@ -176,7 +178,7 @@ def _shared(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ..
         return ()
     target = rollout.stable.manifest["metadata"]["name"] if rollout.stable else ""
     scaler = _scaler(obj, target, seen) if target else ()
-    remote = facts.version is not None and not facts.version.uri.startswith("pvc://")
+    remote = (facts.version is not None and not facts.version.uri.startswith("pvc://")) or capture.leaves(obj)
     watched = (monitor(obj),) if POD_MONITOR in seen.present else ()
     return *traffic.children(obj, rollout), budget(obj), policy(obj, remote), *scaler, *watched
 

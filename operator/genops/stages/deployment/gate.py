@@ -70,7 +70,6 @@ def _data(obj: Resource[Spec], seen: Seen) -> Handover | None:
 def _unsupported(spec: Spec, seen: Seen) -> Problem | None:
     """What the spec asks for and nobody does yet: refused, never ignored."""
     asked = {
-        "capture": spec.capture is not None,
         "drift.action Rollback": any(watch.action == "Rollback" for watch in spec.drift),
     }
     named = [name for name, is_asked in asked.items() if is_asked]

@@ -314,6 +314,13 @@ class CaptureSpec(SpecModel):
     redact: Literal["redact", "drop", "keep"] = Field(
         "redact", description="Personal data in prompts: replaced, the request dropped, or left as it is."
     )
+    max_per_minute: int = Field(
+        600, ge=1, le=1_000_000, description="How many requests each server pod records in a minute at most."
+    )
+    rotate_seconds: Period = Field(
+        300, description="Seconds after which a record is finished, and may be read by others."
+    )
+    retention_seconds: Period = Field(604_800, description="Seconds after which a record is removed; 7 days.")
 
 
 class Drift(SpecModel):

@@ -21,6 +21,7 @@ KINDS = {
     "s3": "s3",
     "git": "git",
     "huggingFace": "hugging_face",
+    "capture": "capture",
 }
 
 

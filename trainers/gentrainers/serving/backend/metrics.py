@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import capture
 from .features import Feature, Numeric, measure, watched
 
 Array = NDArray[Any]
@@ -35,6 +36,10 @@ class Metrics:
         self._sums: dict[Any, float] = {}  # by series: what was not told yet
         self._requests = {o: self._series("genops_requests_total", "Requests by outcome", outcome=o) for o in OUTCOMES}
         self._samples = self._series("genops_samples_total", "Samples generated")
+        self._captured = {
+            o: self._series("genops_captured_total", "Samples to record, by outcome", outcome=o)
+            for o in capture.OUTCOMES
+        }
         known = watched(spec)
         self._observed = {(of, name): self._observable(of, name, feature) for (of, name), feature in known.items()}
         self._reference = [
@@ -56,6 +61,11 @@ class Metrics:
         """Count a request that got an error."""
         with self._lock:
             self._add(self._requests[outcome], 1)
+
+    def captured(self, outcome: str, samples: int) -> None:
+        """Count samples that were to be recorded."""
+        with self._lock:
+            self._add(self._captured[outcome], samples)
 
     def tell(self) -> None:
         """Tell Triton what was added up since the last time."""

@@ -15,8 +15,8 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from . import capture, native
 from . import engine as engines
-from . import native
 from .metrics import Metrics
 from .noise import WrongInput
 
@@ -46,6 +46,7 @@ class TritonPythonModel:
         other = parameters.get("native")
         self.engine = native.load(folder, other) if other else engines.load(folder, threads)
         self.metrics = Metrics(pb_utils, args["model_name"], args["model_version"], self.engine.spec)
+        self.capture = capture.from_environment(self.metrics.captured, _instances(config))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a batch of requests: the wrong ones with what is wrong, all others from one run of the engine."""
@@ -61,7 +62,9 @@ class TritonPythonModel:
         return answers
 
     def finalize(self) -> None:
-        """Tell the last numbers."""
+        """Write the last records, and tell the last numbers."""
+        if self.capture:
+            self.capture.close()
         self.metrics.close()
 
     def _read(self, place: int, request: Any) -> Ask:
@@ -90,7 +93,14 @@ class TritonPythonModel:
         samples = engines.finish(self.engine.spec["sample"], raw)
         if ask.counted:
             self.metrics.answered(samples, ask.given)
+            if self.capture:
+                self.capture.offer(ask.seeds, ask.given, self._drawn(ask), samples)
         return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor("sample", samples)])
+
+    def _drawn(self, ask: Ask) -> dict[str, Array]:
+        """Return the classes that the answer was made for, whether the request named them or not."""
+        ports = zip(self.engine.spec["inputs"], ask.inputs, strict=True)
+        return {port["name"]: value for port, value in ports if port["draw"] == "label"}
 
     def _refuse(self, outcome: str, message: str, code: int) -> Any:
         self.metrics.refused(outcome)
@@ -104,6 +114,10 @@ def _array(request: Any, name: str) -> Array:
 
 def _optional(request: Any, name: str) -> Array | None:
     return None if pb_utils.get_input_tensor_by_name(request, name) is None else _array(request, name)
+
+
+def _instances(config: Mapping[str, Any]) -> int:
+    return max(1, sum(int(group.get("count", 1)) for group in config.get("instance_group", ())))
 
 
 def _is_probe(request: Any) -> bool:
