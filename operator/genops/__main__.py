@@ -12,7 +12,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     name = next((a for a in args if a in COMMANDS), "")
     parsed = parser(program(sys.argv[0]), [name]).parse_args(args)
-    code: int = load(parsed.command).main(parsed)
+    code: int = load(parsed.topic).main(parsed)
     return code
 
 

@@ -24,7 +24,7 @@ ABOUT = "Takes a generative model from idea to deployment and keeps it good."
 def parser(prog: str = "genops", loaded: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Build the parser. Only the commands in `loaded` know their options; the others are named."""
     whole = argparse.ArgumentParser(prog=prog, description=ABOUT)
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = whole.add_subparsers(dest="topic", required=True, metavar="COMMAND")
     for command, (_, says) in COMMANDS.items():
         sub = commands.add_parser(command, help=says)
         if command in loaded:
