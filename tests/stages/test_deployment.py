@@ -69,7 +69,6 @@ ROWS: list[tuple[str, Scene, str, str, str]] = [
     ("Weights without a digest pass no gate", scene(model=NO_MODEL), "Failed", "VerdictOfAnotherModel", "set spec.model.digest"),
     ("Data to calibrate by are waited for", scene(optimize={"targets": ["onnx"], "datasetRef": {"name": "other"}}), "Pending", "WaitingForReference", "GenDataset/other does not exist"),
     ("int8 without its data is waited for", scene({k: v for k, v in THERE.items() if k != DATA}, optimize={"targets": ["onnx"], "precision": "int8"}), "Pending", "WaitingForReference", "set optimize.datasetRef"),
-    ("What nobody does yet is refused", scene(drift=[{**WATCHED[0], "action": "Rollback"}]), "Failed", "Unsupported", "drift.action Rollback: not done by this operator yet"),
     ("Scaling by a query without its parts is refused", scene(scale={"min": 1, "max": 3, "metric": "query", "query": "up", "target": 1.0}), "Failed", "AutoscalerMissing", "KEDA, whose ScaledObject"),
     ("With a verdict the engine is built", FRESH, "Building", "Building", "built and compared"),
     ("A pod that builds and cannot start is named", JOBBED.with_job(FRESH.job().waiting("ErrImagePull", "no such image")), "Building", "PodNotStarted", "ErrImagePull: no such image"),
@@ -305,11 +304,6 @@ def test_without_a_server_that_answers_nothing_is_asked_about_its_traffic() -> N
     for quiet in (scene(drift=WATCHED).built().told(), scene(drift=WATCHED, scale={"min": 0}).built().told()):
         assert STAGE.asks(resource(STAGE, "front", quiet.spec), quiet.seen(), NOW) == {}
         assert condition(quiet.plan(), "Drifted").reason == "NotRouted"
-
-
-def test_going_back_by_drift_is_refused() -> None:
-    said = condition(scene(drift=[WATCHED[0] | {"action": "Rollback"}]).plan(), "Ready")
-    assert "drift.action Rollback" in said.message
 
 
 def test_a_server_that_never_started_is_told_in_the_words_of_the_runtime() -> None:

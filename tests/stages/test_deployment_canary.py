@@ -471,3 +471,70 @@ def test_a_bad_version_ends_with_the_one_before_within_thirty_seconds(fault: int
             break
     assert (running(story.plan), story.plan.status["quarantined"]) == ({ENGINE}, [OTHER])
     assert (story.now - began).total_seconds() <= 30
+
+
+# A drift that takes a version back.
+
+WATCH = {"name": "outputs", "of": "output", "test": "psi", "threshold": 0.2, "consecutive": 1, "windowSeconds": 60,
+         "minSamples": 10, "action": "Rollback"}  # fmt: skip
+
+
+def drifting(story: Story, value: float) -> dict[str, Answer]:
+    """All that Prometheus is asked about the watch, with that distance."""
+    obj = resource(STAGE, "front", story.world.spec, story.world.status)
+    numbers = {"age": 1.0, "reference": 1e6, "bins": 10.0, "features": 1.0, "samples": 1e6, "value": value}
+    asked = STAGE.asks(obj, story.world.seen(), story.now)
+    return {name: Answer(numbers[name.split("/")[-1].split("@")[0]]) for name in asked if name.startswith("drift/")}
+
+
+def promoted() -> Story:
+    """A version that was promoted, and is watched for drift."""
+    story = Story({"strategy": "BlueGreen"}, drift=[WATCH])
+    for _ in range(5):
+        story.look(1)
+    assert (running(story.plan), story.phase) == ({OTHER}, "Serving")
+    return story
+
+
+def test_a_drift_takes_the_version_back_to_the_one_before_and_it_stays_there() -> None:
+    story = promoted()
+    story.told(drifting(story, 0.01)).look(60)
+    assert running(story.plan) == {OTHER}
+    story.now += timedelta(seconds=60)
+    story.told(drifting(story, 3.0)).look()
+    assert (story.phase, story.reason, story.reached) == ("RollingOut", "RolledBack", {OTHER})
+    assert running(story.plan) == {ENGINE, OTHER}, "whoever answers is not taken away"
+    assert story.plan.status["quarantined"] == [OTHER]
+    story.told({}).look(1)
+    assert story.reached == {ENGINE}
+    story.look(1)
+    story.look(1)
+    assert (running(story.plan), story.phase) == ({ENGINE}, "Degraded")
+    said = condition(story.plan, "RolledBack")
+    assert (said.status, "outputs: " in said.message, "change the spec" in said.message) == ("True", True, True)
+    for _ in range(3):
+        story.look(60)
+    assert (running(story.plan), story.reached) == ({ENGINE}, {ENGINE})
+
+
+def test_a_first_version_that_drifts_has_nothing_to_go_back_to_and_serves_on() -> None:
+    story = Story({"strategy": "BlueGreen"}, drift=[WATCH])
+    story.world = scene(rollout={"strategy": "BlueGreen"}, drift=[WATCH]).built().ready().told()
+    story.plan = story.world.plan(story.now)
+    story.now += timedelta(seconds=60)
+    story.told(drifting(story, 3.0)).look()
+    assert (running(story.plan), condition(story.plan, "Drifted").status) == ({ENGINE}, "True")
+    said = condition(story.plan, "RolledBack")
+    assert (said.status, said.reason) == ("False", "NothingBefore")
+
+
+def test_another_spec_tries_again_what_drifted() -> None:
+    story = promoted()
+    story.now += timedelta(seconds=60)
+    story.told(drifting(story, 3.0)).look()
+    for _ in range(4):
+        story.told({}).look(1)
+    assert running(story.plan) == {ENGINE}
+    story.world = story.world.given(rollout={"strategy": "BlueGreen", "holdSeconds": 1})
+    story.look()
+    assert OTHER not in story.plan.status.get("quarantined", [])

@@ -98,6 +98,7 @@ class Reason(StrEnum):
     GATEWAY_MISSING = "GatewayMissing", "spec.rollout.gatewayRef is set and the cluster does not serve HTTPRoutes"
     GATEWAY_NOT_READY = "GatewayNotReady", "The Gateway does not route as it is told, so no weight is in effect"
     ROLLED_BACK = "RolledBack", "The new version failed, and the one before goes on; see status.quarantined"
+    NOTHING_BEFORE = "NothingBefore", "A drift asks to go back, and there is no version before with other weights"
     SERVING = "Serving", "The server answers"
     NOT_ALL_READY = "NotAllReady", "Fewer servers answer than are asked for"
     NOT_ROUTED = "NotRouted", "No request reaches a server yet"

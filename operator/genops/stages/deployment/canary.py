@@ -20,11 +20,6 @@ from genops.stages.deployment.analysis import Look
 from genops.stages.deployment.servers import Server, autoscaled
 from genops.stages.deployment.spec import Rollout, Step, Template
 
-STEPS = [Step(weight=10), Step(weight=50)]  # of a canary that names none
-NEXT = 0.5  # seconds until what was decided is carried on
-AGAIN = 10.0  # seconds until what keeps it waiting is looked at again
-MOST = 50  # per cent of the servers that can be new while all of the old ones stay
-
 
 @dataclass(frozen=True)
 class Leg:
@@ -32,6 +27,13 @@ class Leg:
 
     weight: int
     seconds: int
+
+
+STEPS = [Step(weight=10), Step(weight=50)]  # of a canary that names none
+NEXT = 0.5  # seconds until what was decided is carried on
+AGAIN = 10.0  # seconds until what keeps it waiting is looked at again
+AT_ONCE = (Leg(0, 0),)  # for a version that has answered before
+MOST = 50  # per cent of the servers that can be new while all of the old ones stay
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,16 @@ class World:
     blocked: Callable[[int], str] = lambda weight: ""  # why the requests are not split by that weight
     doubted: str = ""  # why the verdict that let it in does not stand now
     revoked: str = ""  # why that verdict speaks against it now
+
+
+def begin(spec: Template) -> Probation:
+    """Say where a version stands that has no server yet."""
+    return Probation(legs_of(spec.rollout))
+
+
+def return_(candidate: Server | None) -> Probation:
+    """Say where a version stands that is gone back to: it answers as soon as its servers are ready."""
+    return Probation(AT_ONCE, done=candidate is not None and candidate.settled)
 
 
 def judge(known: Manifest, candidate: Server, world: World, looked: Callable[[Look], Look], now: datetime) -> Probation:

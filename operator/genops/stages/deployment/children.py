@@ -180,7 +180,7 @@ def _shared(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ..
     scaler = _scaler(obj, target, seen) if target else ()
     remote = (facts.version is not None and not facts.version.uri.startswith("pvc://")) or capture.leaves(obj)
     watched = (monitor(obj),) if POD_MONITOR in seen.present else ()
-    return *traffic.children(obj, rollout), budget(obj), policy(obj, remote), *scaler, *watched
+    return *traffic.children(obj, rollout, facts.routing), budget(obj), policy(obj, remote), *scaler, *watched
 
 
 def budget(obj: Resource[Spec]) -> Manifest:

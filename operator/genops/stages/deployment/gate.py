@@ -13,7 +13,6 @@ from genops.core.reporting import Handover, data_of, weights_of
 from genops.stages.deployment.servers import Server
 from genops.stages.deployment.spec import Requires, Spec
 
-UNSUPPORTED = meaning(Code.UNSUPPORTED).reason
 MISMATCH = meaning(Code.DIGEST_MISMATCH).reason
 
 
@@ -42,7 +41,7 @@ def read_inputs(obj: Resource[Spec], seen: Seen) -> Inputs:
 def admit(obj: Resource[Spec], seen: Seen, inputs: Inputs, servers: dict[str, Server]) -> tuple[str, Problem | None]:
     """Say by which evaluation the model is let in, and what stands in the way, if anything does."""
     evaluation, gate = _gate(obj, seen, inputs.model, servers)
-    return evaluation, _unsupported(obj.spec, seen) or _unready(obj, inputs) or gate
+    return evaluation, _impossible(obj.spec, seen) or _unready(obj, inputs) or gate
 
 
 def _model(obj: Resource[Spec], seen: Seen) -> Handover:
@@ -67,14 +66,8 @@ def _data(obj: Resource[Spec], seen: Seen) -> Handover | None:
     return found if found and not found.why_not and digest in ("", found.digest) else None
 
 
-def _unsupported(spec: Spec, seen: Seen) -> Problem | None:
-    """What the spec asks for and nobody does yet: refused, never ignored."""
-    asked = {
-        "drift.action Rollback": any(watch.action == "Rollback" for watch in spec.drift),
-    }
-    named = [name for name, is_asked in asked.items() if is_asked]
-    if named:
-        return Problem(UNSUPPORTED, f"{', '.join(named)}: not done by this operator yet; leave it out")
+def _impossible(spec: Spec, seen: Seen) -> Problem | None:
+    """What the spec asks for and this cluster has no part for: refused, never ignored."""
     return _unroutable(spec, seen) or _unscalable(spec, seen)
 
 

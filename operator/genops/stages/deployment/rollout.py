@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from genops.stages.deployment.canary import Probation
 from genops.stages.deployment.servers import Server, Version
 
-Judge = Callable[[Server, Server], Probation]  # of the new version's server beside the one that answers
+Judge = Callable[[Server | None, Server], Probation]  # of the new version's server, beside the one that answers
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ def decide(
     if serving is None or serving.id == wanted.id or strategy == "Recreate":
         return Rollout(routed=wanted.id, stable=servers.get(wanted.id), wanted=wanted)
     candidate = servers.get(wanted.id)
+    probation = judge(candidate, serving)
     if candidate is None:
-        return Rollout(routed=serving.id, stable=serving, wanted=wanted, kept=(serving,))
-    return _beside(candidate, serving, judge(candidate, serving), wanted, auto_rollback)
+        return Rollout(serving.id, serving, probation=probation, wanted=wanted, kept=(serving,))
+    return _beside(candidate, serving, probation, wanted, auto_rollback)
 
 
 def _beside(candidate: Server, serving: Server, probation: Probation, wanted: Version, auto_rollback: bool) -> Rollout:

@@ -23,6 +23,7 @@ from genops.stages.deployment.parts import SERVE, pods_of, service_name
 from genops.stages.deployment.rollout import Rollout, decide
 from genops.stages.deployment.servers import Server, Version, read_servers, strength
 from genops.stages.deployment.spec import Spec
+from genops.stages.deployment.traffic import Routing
 
 SOON = 1.0  # seconds until what was written is looked at
 
@@ -43,6 +44,8 @@ class Facts:
     counts: Counts  # servers of the version that is to follow, and of the one that answers
     quarantined: tuple[str, ...]
     watching: Watching
+    away: str  # why the version that answers is left for the one before
+    routing: Routing  # how the Service stands
     url: str
     selector: str
     routed: bool  # the Service selects whom it should
@@ -96,6 +99,8 @@ class Facts:
     def back(self) -> str:
         """Why the model that the spec names was rolled back."""
         gone = self.rollout.gone_back
+        if self.away:
+            return self.away
         if gone is None:
             return str(condition_of(self.known, "RolledBack").get("message", ""))
         what = f"{gone.version.target} of {gone.version.model}"
@@ -144,7 +149,11 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
     inputs, servers = read_inputs(obj, seen), read_servers_of(obj, seen)
     evaluation, problem = admit(obj, seen, inputs, servers)
     engine = Engine() if problem else read_engine(obj, seen, inputs, servers, evaluation, now)
-    banned = _quarantined(obj)
+    banned, routing = _quarantined(obj), traffic.read(obj, seen)
+    watching = drift.read(obj, seen, watched(obj, seen), inputs.data.what if inputs.data else "", now)
+    away = _away(obj, engine.version, routing, watching, banned)
+    if away and engine.version and engine.version.model not in banned:
+        banned = (*banned, engine.version.model)
     rollout = _decided(obj, seen, None if obj.spec.suspend else engine.version, servers, banned, now)
     if rollout.gone_back and rollout.gone_back.version.model not in banned:
         banned = (*banned, rollout.gone_back.version.model)
@@ -157,10 +166,12 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         rollout=rollout,
         counts=_counts(obj, rollout),
         quarantined=banned,
-        watching=drift.read(obj, seen, watched(obj, seen), inputs.data.what if inputs.data else "", now),
+        watching=watching,
+        away=away,
+        routing=routing,
         url=_url(obj),
         selector=",".join(f"{k}={v}" for k, v in sorted(pods_of(obj).items())),
-        routed=bool(rollout.routed) and traffic.read(obj, seen) == traffic.wanted(obj, rollout),
+        routed=bool(rollout.routed) and routing == traffic.wanted(obj, rollout, routing),
         by_gateway=obj.spec.rollout.gateway_ref is not None,
         known=obj.status,
     )
@@ -211,15 +222,38 @@ def _decided(
 ) -> Rollout:
     rollout, known = obj.spec.rollout, (obj.status.get("stable") or {}).get("engineDigest")
     recorded = next((s.id for s in servers.values() if s.version.digest == known), "")
-    routed = traffic.read(obj, seen).stable or recorded
+    routing = traffic.read(obj, seen)
+    routed = routing.stable or recorded
+    if wanted and wanted.id == routed and wanted.model in banned and routing.before:
+        return decide(
+            routing.before, servers, routed, lambda candidate, _: canary.return_(candidate), quarantined=banned
+        )
 
-    def judge(candidate: Server, serving: Server) -> Probation:
+    def judge(candidate: Server | None, serving: Server) -> Probation:
+        if candidate is None:
+            return canary.begin(obj.spec)
         world = _world(obj, seen, candidate, serving)
         return canary.judge(
             obj.status.get("canary") or {}, candidate, world, lambda look: analysis.look(look, seen, now), now
         )
 
     return decide(wanted, servers, routed, judge, rollout.strategy, rollout.auto_rollback, banned)
+
+
+def _away(
+    obj: Resource[Spec], version: Version | None, routing: Routing, watching: Watching, banned: tuple[str, ...]
+) -> str:
+    """Say why the version that answers is left for the one before, if a drift with action Rollback asks for it."""
+    before = routing.before
+    if version is None or version.id != routing.stable or before is None or before.model in (version.model, *banned):
+        return ""
+    if version.model in banned:
+        return str(condition_of(obj.status, "RolledBack").get("message", ""))
+    found = next((f for f in watching.findings if f.drifts and f.watch.action == "Rollback"), None)
+    if found is None:
+        return ""
+    what = f"{version.target} of {version.model} drifted: {found.watch.name}: {found.message}"
+    return f"{what}. {before.target} of {before.model} goes on; change the spec for another try"
 
 
 def questions(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
@@ -255,9 +289,7 @@ def _counts(obj: Resource[Spec], rollout: Rollout) -> Counts:
     running = rollout.stable.desired if rollout.stable else None
     full = strength(obj.spec.scale, running)
     waiting = rollout.wanted is not None and rollout.routed != rollout.wanted.id
-    if not waiting:
-        return Counts(full, full)
-    return canary.counts(obj.spec, rollout.probation or Probation(canary.legs_of(obj.spec.rollout)), full)
+    return canary.counts(obj.spec, rollout.probation, full) if waiting and rollout.probation else Counts(full, full)
 
 
 def _read(last: Manifest | None) -> Failure | None:
@@ -308,6 +340,7 @@ RULES: tuple[Rule[Facts], ...] = (
     Rule(lambda f: f.suspended, "Suspended", Reason.SUSPENDED, "Set spec.suspend to false to go on"),
     *map(_while_nobody_answers, NOT_SERVING),
     Rule(lambda f: f.rolled_back, "Degraded", Reason.ROLLED_BACK, "{back}"),
+    Rule(lambda f: bool(f.away), "RollingOut", Reason.ROLLED_BACK, "{back}"),
     Rule(lambda f: f.problem is not None and f.problem.waits, "Serving", FROM_PROBLEM, "{problem}"),
     Rule(lambda f: f.problem is not None, "Degraded", FROM_PROBLEM, "{problem}"),
     Rule(lambda f: f.engine.failed, "Degraded", FROM_ENGINE, "{engine}"),
@@ -475,7 +508,14 @@ def _fallback(facts: Facts) -> list[Condition]:
 
 
 def _rolled_back(facts: Facts) -> list[Condition]:
-    return [Condition("RolledBack", "True", Reason.ROLLED_BACK, facts.back)] if facts.rolled_back else []
+    """Said where a version went back, or should and cannot."""
+    if facts.rolled_back or facts.away:
+        return [Condition("RolledBack", "True", Reason.ROLLED_BACK, facts.back)]
+    found = next((f for f in facts.watching.findings if f.drifts and f.watch.action == "Rollback"), None)
+    if found is None:
+        return []
+    text = f"{found.watch.name} drifted, and no version with other weights answered before"
+    return [Condition("RolledBack", "False", Reason.NOTHING_BEFORE, text)]
 
 
 def _drifted(facts: Facts) -> list[Condition]:

@@ -6,46 +6,49 @@ and selects whoever answers while there is no new version: a gateway that is lat
 behind every backend that it knows. Knows nothing of why a version is to be reached.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gencontract import layout
 from genops.core.kinds import HTTP_ROUTE, SERVICE
 from genops.core.model import Manifest, Resource, Seen
 from genops.stages.deployment.parts import PORTS, PUBLIC, SERVE, body, pods_of, service_name
 from genops.stages.deployment.rollout import Rollout
-from genops.stages.deployment.servers import VERSION
+from genops.stages.deployment.servers import VERSION, Version
 from genops.stages.deployment.spec import Spec
 
 CANARY = "canary"
+BEFORE = f"{layout.GROUP}/version-before"
 BOTH = ""  # in place of a version's id
 
 
 @dataclass(frozen=True)
 class Routing:
-    """Whose version answers, and which the Service reaches: an id, or BOTH."""
+    """Whose version answers, which the Service reaches (an id, or BOTH), and which answered before."""
 
     stable: str = ""
     reached: str = BOTH
+    before: Version | None = field(default=None, compare=False)
 
 
 def read(obj: Resource[Spec], seen: Seen) -> Routing:
     """Read the Service as it stands. One of an operator that wrote no annotation selects whoever answers."""
     service = seen.child(SERVICE, service_name(obj)) or {}
     reached = str((service.get("spec", {}).get("selector") or {}).get(VERSION, BOTH))
-    noted = (service.get("metadata", {}).get("annotations") or {}).get(VERSION, "")
-    return Routing(noted or reached, reached)
+    noted = service.get("metadata", {}).get("annotations") or {}
+    return Routing(noted.get(VERSION) or reached, reached, Version.load(noted.get(BEFORE, "")))
 
 
-def wanted(obj: Resource[Spec], rollout: Rollout) -> Routing:
+def wanted(obj: Resource[Spec], rollout: Rollout, known: Routing) -> Routing:
     """Say how the Service should stand."""
+    before = rollout.kept[0].version if rollout.switching else known.before
     if obj.spec.rollout.gateway_ref or not rollout.weight or not rollout.candidate:
-        return Routing(rollout.routed, rollout.routed)
-    return Routing(rollout.routed, rollout.candidate.id if rollout.weight == 100 else BOTH)
+        return Routing(rollout.routed, rollout.routed, before)
+    return Routing(rollout.routed, rollout.candidate.id if rollout.weight == 100 else BOTH, before)
 
 
-def children(obj: Resource[Spec], rollout: Rollout) -> tuple[Manifest, ...]:
+def children(obj: Resource[Spec], rollout: Rollout, known: Routing) -> tuple[Manifest, ...]:
     """Build everything that requests come through."""
-    main = service(obj, wanted(obj, rollout))
+    main = service(obj, wanted(obj, rollout, known))
     if obj.spec.rollout.gateway_ref is None:
         return (main,)
     newest = rollout.candidate.id if rollout.candidate else rollout.routed
@@ -53,9 +56,10 @@ def children(obj: Resource[Spec], rollout: Rollout) -> tuple[Manifest, ...]:
 
 
 def service(obj: Resource[Spec], routing: Routing, part: str = SERVE) -> Manifest:
-    """Build a Service. Whose version answers is noted on it, so that nothing else need be remembered."""
+    """Build a Service. Whose version answers, and did before, is noted on it: nothing else need be remembered."""
     made = body(obj, SERVICE, service_name(obj, part))
-    made["metadata"]["annotations"] = {VERSION: routing.stable}
+    before = {BEFORE: routing.before.dump()} if routing.before else {}
+    made["metadata"]["annotations"] = {VERSION: routing.stable, **before}
     version = {VERSION: routing.reached} if routing.reached else {}
     ports = [{"name": name, "port": PORTS[name], "targetPort": PORTS[name], "protocol": "TCP"} for name in PUBLIC]
     made["spec"] = {"selector": {**pods_of(obj), **version}, "ports": ports, "type": "ClusterIP"}
