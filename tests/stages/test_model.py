@@ -355,3 +355,50 @@ def test_an_approved_run_starts() -> None:
         assert idea.names(GEN_DATASET) == ["digits-1", "digits-2"]
 
     go(story)
+
+
+async def taken_back(idea: Idea, weights: str, serves: str = WEIGHTS) -> Idea:
+    """The deployment rolled some weights back, and goes on with others."""
+    conditions = [
+        {"type": "Ready", "status": "True", "message": ""},
+        {"type": "RolledBack", "status": "True", "message": "slow 90 does not keep to <= 60"},
+    ]
+    stable = {"digest": serves, "engineDigest": ENGINE}
+    status = {"conditions": conditions, "phase": "Degraded", "stable": stable, "quarantined": [weights]}
+    idea.cluster.set_status(Key(GEN_DEPLOYMENT, "team", "digits"), status)
+    return await idea.settle()
+
+
+def test_a_run_that_was_rolled_back_gives_way_to_the_one_before() -> None:
+    async def story() -> None:
+        other = "sha256:" + "d" * 64
+        idea = await (await (await Idea().begin()).run(1)).deployed()
+        await idea.change(training={"template": {"spec": {"family": "flow", "size": "s"}}})
+        await idea.run(2, weights=other)
+        assert idea.spec_of(GEN_DEPLOYMENT, "digits")["model"] == {"trainingJobRef": {"name": "digits-2"}}
+        await taken_back(idea, other)
+        runs = idea.status["runs"]
+        assert [r["outcome"] for r in runs] == ["Promoted", "RolledBack"]
+        assert runs[1]["message"] == "slow 90 does not keep to <= 60"
+        assert idea.spec_of(GEN_DEPLOYMENT, "digits")["model"] == {"trainingJobRef": {"name": "digits-1"}}
+        await idea.deployed()
+        assert idea.where == ("Serving", "Serving")
+        assert [r["outcome"] for r in idea.status["runs"]] == ["Promoted", "RolledBack"], "it is not tried again"
+        third = "sha256:" + "e" * 64
+        await idea.change(training={"template": {"spec": {"family": "flow", "size": "m"}}})
+        await (await idea.run(3, weights=third)).deployed(third)
+        assert [r["outcome"] for r in idea.status["runs"]] == ["Superseded", "RolledBack", "Promoted"]
+
+    go(story)
+
+
+def test_a_run_that_was_never_served_is_not_what_one_goes_back_to() -> None:
+    async def story() -> None:
+        idea = await Idea(promotion={"mode": "Manual"}).begin()
+        await idea.run(1)
+        await idea.change(training={"template": {"spec": {"family": "flow", "size": "s"}}})
+        await idea.run(2, "Failed", "sha256:" + "d" * 64)
+        assert [r["outcome"] for r in idea.status["runs"]] == ["Superseded", "Rejected"]
+        assert idea.names(GEN_DEPLOYMENT) == []
+
+    go(story)

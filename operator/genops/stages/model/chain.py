@@ -28,6 +28,10 @@ class Link:
         """What the object says of itself."""
         return (self.manifest or {}).get("status") or {}
 
+    def says(self, condition: str) -> str:
+        """The message of one of its conditions."""
+        return _message(self.status, condition)
+
     @property
     def label(self) -> str:
         """How people call it."""

@@ -73,7 +73,7 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         current, next_run = next_run.number, None
         chains[current] = read_chain(obj, seen, current)
     known = sorted(chains)
-    served = _served(obj, chains, before, current)
+    served = _served(obj, chains, before, current, deployment)
     runs = [_run(obj, chains[n], before, n == current, served, deployment, now) for n in known]
     kept = _kept_numbers(obj, runs, current, served)
     return Facts(
@@ -195,12 +195,29 @@ def _approved(obj: Resource[Spec], run: int) -> bool:
     return bool(obj.metadata.get("annotations", {}).get(APPROVE) == str(run))
 
 
-def _served(obj: Resource[Spec], chains: dict[int, Chain], before: dict[int, Manifest], current: int) -> Chain | None:
-    """The newest run that was promoted, or may be promoted now."""
-    if chains[current].passed and _approved(obj, current):
-        return chains[current]
-    promoted = [n for n, r in before.items() if r.get("outcome") == "Promoted" and n in chains]
-    return chains[max(promoted)] if promoted else None
+def _served(
+    obj: Resource[Spec], chains: dict[int, Chain], before: dict[int, Manifest], current: int, deployment: Link
+) -> Chain | None:
+    """The newest run that was promoted, or may be promoted now, and did not come back.
+
+    While a new run is rolled out, the one before is Superseded; it is served again when the new one comes back.
+    """
+    good = {n for n, r in before.items() if n in chains and _was_served(r) and chains[n].passed}
+    if chains[current].passed and _approved(obj, current) and before.get(current, {}).get("outcome") != "RolledBack":
+        good.add(current)
+    found = sorted(n for n in good if not _came_back(chains[n], deployment))
+    return chains[found[-1]] if found else None
+
+
+def _was_served(run: Manifest) -> bool:
+    """Say whether a run is served, or was until a later one took its place."""
+    outcome = run.get("outcome")
+    return outcome == "Promoted" or (outcome == "Superseded" and "engine" in run.get("digests", {}))
+
+
+def _came_back(chain: Chain, deployment: Link) -> bool:
+    """Say whether the deployment has rolled a run's weights back."""
+    return _weights(chain) in deployment.status.get("quarantined", ())
 
 
 def _run(
@@ -215,7 +232,7 @@ def _run(
     """One line of the lineage. What it said before stays where its objects have gone."""
     before = runs.get(chain.number, {})
     inputs = before.get("inputs") or inputs_hash(obj)
-    outcome, message = _outcome(chain, before, is_current, served)
+    outcome, message = _outcome(chain, before, is_current, served, deployment)
     ended = outcome in ENDED
     said: Manifest = {
         "number": chain.number,
@@ -230,7 +247,13 @@ def _run(
     return {k: v for k, v in said.items() if v not in (None, "")}
 
 
-def _outcome(chain: Chain, before: Manifest, is_current: bool, served: Chain | None) -> tuple[str, str]:
+def _outcome(
+    chain: Chain, before: Manifest, is_current: bool, served: Chain | None, deployment: Link
+) -> tuple[str, str]:
+    if before.get("outcome") in ("Promoted", "Superseded") and served is not None and served.number == chain.number:
+        return "Promoted", ""
+    if chain.passed and _came_back(chain, deployment):
+        return "RolledBack", deployment.says("RolledBack")
     if before.get("outcome") in ENDED and before["outcome"] != "Promoted":
         return before["outcome"], before.get("message", "")
     if served is not None and served.number == chain.number:
