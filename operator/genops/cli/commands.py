@@ -11,6 +11,7 @@ from types import ModuleType
 COMMANDS = {
     "run": ("genops.shell.process", "run the operator"),
     "plan": ("genops.shell.planning", "print what the operator would create for a file"),
+    "train": ("genops.cli.train", "carry out the work of a file on this machine, without a cluster"),
     "why": ("genops.cli.why", "say why an object is where it is, and what helps"),
     "tree": ("genops.cli.tree", "show what an object made, down to Jobs and pods"),
     "generate": ("genops.generate.cli", "write CRDs and reference pages out of the types"),

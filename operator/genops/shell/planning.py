@@ -78,33 +78,49 @@ def kind_of(document: Any, path: Path | str = "") -> Kind:
 
 async def planned(objects: list[Manifest], world: list[Manifest]) -> list[Manifest]:
     """Run the engine over a cluster in memory until nothing changes. Returns what it made and what it says."""
-    cluster = FakeCluster()
-    queue: WorkQueue[Key] = WorkQueue()
-    engine = Engine(cluster, STAGES, queue, from_environment().config)
-    informing = Informing(engine, also=frozenset(OURS))
-    cluster.listener = informing.arrived
-    given = [await _put(cluster, document) for document in [*world, *objects]]
-    for _ in range(ROUNDS):
-        if not len(queue):
-            break
-        key = await queue.get()
-        assert key is not None
-        await engine.reconcile(key)
-        queue.done(key)
-    queue.close()
-    ours = {k.kind for k in OURS}
-    made = [m for m in cluster.all() if _name(m) not in given or (m["kind"] in ours and m.get("status"))]
-    return [_clean(m) for m in made if m["kind"] != "Event"]
+    stage = Rehearsal()
+    for document in [*world, *objects]:
+        await stage.put(document)
+    await stage.settle()
+    return stage.outcome()
 
 
-async def _put(cluster: FakeCluster, document: Manifest) -> tuple[str, str, str]:
-    kind = kind_of(document)
-    document["metadata"].setdefault("namespace", "default")
-    made = await cluster.create(kind, document)
-    if "status" in document:
-        key = Key(kind, made["metadata"]["namespace"], made["metadata"]["name"])
-        cluster.set_status(key, document["status"])
-    return _name(made)
+class Rehearsal:
+    """The engine over a cluster in memory, one step at a time."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._engine = Engine(self.cluster, STAGES, self._queue, from_environment().config)
+        self.cluster.listener = Informing(self._engine, also=frozenset(OURS)).arrived
+        self._given: list[tuple[str, str, str]] = []
+
+    async def put(self, document: Manifest) -> None:
+        """Give an object, with its status where it has one."""
+        kind = kind_of(document)
+        document["metadata"].setdefault("namespace", "default")
+        made = await self.cluster.create(kind, document)
+        if "status" in document:
+            key = Key(kind, made["metadata"]["namespace"], made["metadata"]["name"])
+            self.cluster.set_status(key, document["status"])
+        self._given.append(_name(made))
+
+    async def settle(self) -> None:
+        """Let the engine work until nothing is left to look at."""
+        for _ in range(ROUNDS):
+            if not len(self._queue):
+                return
+            key = await self._queue.get()
+            assert key is not None
+            await self._engine.reconcile(key)
+            self._queue.done(key)
+
+    def outcome(self) -> list[Manifest]:
+        """Return what was made and what is said, without what only a server gives."""
+        ours = {k.kind for k in OURS}
+        made = self.cluster.all()
+        shown = [m for m in made if _name(m) not in self._given or (m["kind"] in ours and m.get("status"))]
+        return [_clean(m) for m in shown if m["kind"] != "Event"]
 
 
 def _name(manifest: Manifest) -> tuple[str, str, str]:
