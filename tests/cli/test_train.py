@@ -13,9 +13,9 @@ from gencontract.codes import Code
 from gencontract.report import Report
 from gencontract.wire import decode_report, encode_report
 from genops.__main__ import main
+from genops.cli.train import run
 from genops.core.model import Config, Manifest
 from genops.core.podspec import TASK_ANNOTATION
-from genops.cli.train import run
 from genops.shell.planning import PlanError
 
 GROUP = "genops.dev/v1alpha1"
