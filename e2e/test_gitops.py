@@ -14,7 +14,7 @@ from operators import until
 from places import Place, a_place, a_serving_cluster
 
 from genops.core.kinds import JOB, OURS
-from genops.core.model import Manifest
+from genops.core.model import FINALIZER, Manifest
 from genops.generate.argocd import HEALTH_FILE
 from genops.local.cluster import LocalCluster
 from genops.stages import STAGES
@@ -71,12 +71,11 @@ def key(body: Manifest) -> str:
 
 
 def of_git(body: Manifest) -> Manifest:
-    """All of an object that Git may say."""
+    """All of an object that Git may say. Our finalizer holds an object whose data goes with it; Git does not list it."""
     meta = body["metadata"]
-    return {
-        "spec": body["spec"],
-        **{k: meta.get(k) for k in ("labels", "annotations", "finalizers", "ownerReferences")},
-    }
+    finalizers = [f for f in meta.get("finalizers", ()) if f != FINALIZER]
+    kept = {k: meta.get(k) for k in ("labels", "annotations", "ownerReferences")}
+    return {"spec": body["spec"], "finalizers": finalizers, **kept}
 
 
 def live(place: Place, names: dict[str, Manifest]) -> dict[str, Manifest]:
@@ -86,15 +85,19 @@ def live(place: Place, names: dict[str, Manifest]) -> dict[str, Manifest]:
     return {key(body): body for body in found if key(body) in names}
 
 
+def written(fields: Manifest) -> bool:
+    """Say whether an entry of managedFields is of more than a status and finalizers."""
+    said = fields["fieldsV1"]
+    only_held = set(said) == {"f:metadata"} and set(said["f:metadata"]) == {"f:finalizers"}
+    return fields.get("subresource") != "status" and not only_held
+
+
 def assert_untouched(place: Place, git: dict[str, Manifest]) -> None:
-    """Everything is as it was applied, and nobody else has written more than a status."""
+    """Everything is as it was applied, and nobody else has written what Git may say."""
     now = live(place, git)
     assert {name: of_git(body) for name, body in now.items()} == git
     for name, body in now.items():
-        others = [
-            f for f in body["metadata"]["managedFields"] if f["manager"] != GIT and f.get("subresource") != "status"
-        ]
-        assert not others, name
+        assert {f["manager"] for f in body["metadata"]["managedFields"] if written(f)} == {GIT}, name
         assert body["metadata"]["generation"] == 1, name
 
 
