@@ -223,8 +223,27 @@ class ServeTask(Wire):
     capture: Capture | None = None  # None: nothing leaves the pod
 
 
+# --- drift -----------------------------------------------------------------------------------------------------------
+
+
+class DriftTask(Wire):
+    """Compare one window of a deployment's records with a dataset, by embeddings."""
+
+    verb: Literal["drift"] = "drift"
+    reference: Input  # a dataset; its train split counts
+    captured: str  # folder of the deployment's records
+    engine: Digest  # whose answers count
+    of: Literal["input", "output", "prompt"]
+    since: int  # Unix seconds; the window has its beginning and not its end
+    until: int
+    min_samples: int = Field(100, ge=2)  # with fewer, nothing is measured
+    samples: int = Field(1000, ge=2)  # of each side at most, chosen by seed
+    permutations: int = Field(999, ge=19)
+    seed: int = 0
+
+
 AnyTask = Annotated[
-    PrepareTask | SweepTask | TrainTask | EvaluateTask | OptimizeTask | ServeTask,
+    PrepareTask | SweepTask | TrainTask | EvaluateTask | OptimizeTask | ServeTask | DriftTask,
     Field(discriminator="verb"),
 ]
 

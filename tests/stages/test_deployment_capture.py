@@ -12,7 +12,7 @@ from genops.core.podspec import TASK_ANNOTATION
 from genops.stages.deployment import GEN_DEPLOYMENT_STAGE as STAGE
 from genops.stages.deployment import capture
 from genops.stages.deployment.children import serve_deployment
-from genops.stages.deployment.rollout import Version
+from genops.stages.deployment.servers import Version
 
 VERSION = Version("v1", DIGEST, "pvc://genops-store/engine", DIGEST, "onnx", "", ())
 SAMPLED = {"sampleRate": 0.5, "store": {"pvc": {"claimName": "seen", "path": "faces"}}}

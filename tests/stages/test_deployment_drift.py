@@ -96,7 +96,7 @@ NEAR = (0.01, 1000)
         # Not to be compared.
         (Told({"referenceRef": {"name": "other"}}), None, Reason.NO_REFERENCE),
         (Told({"referenceRef": {"name": "digits"}}), False, Reason.NO_DRIFT),
-        (Told({"test": "mmd"}), None, Reason.NOT_WATCHED),
+        (Told({"test": "mmd"}), None, Reason.NO_REFERENCE),
     ],
 )
 def test_what_is_found(told: Told, drifts: bool | None, reason: Reason) -> None:

@@ -566,6 +566,7 @@ DEPLOYMENTS = (
         "spec.drift[1].threshold",
         set={"spec.drift[1].test": "mmd", "spec.drift[1].alpha": 0.1},
     ),
+    row("a p-value too small to count", "deployment/full", "alpha must be", set={"spec.drift[0].alpha": 0.00001}),
     row(
         "a drift against nothing",
         "deployment/int8",

@@ -106,13 +106,13 @@ class Reason(StrEnum):
     DRIFTED = "Drifted", "A watch found so many windows in a row too far from the training data as it asks for"
     NO_DRIFT = "NoDrift", "Every watch found its newest windows near enough to the training data"
     TOO_FEW_SAMPLES = "TooFewSamples", "A window had fewer samples than the watch needs"
+    MEASURING = "Measuring", "The Job that measures the window has not ended"
     NO_REFERENCE = "NoReference", "The engine carries no distribution to compare with"
     # GenModel
     RUN_FAILED = "RunFailed", "An object of the run ended badly; the message names it"
     RUN_REJECTED = "RunRejected", "The run's model did not pass, so it is not served"
     WAITING_FOR_APPROVAL = "WaitingForApproval", "The run passed, and promotion.mode Manual waits for a person"
     DEPLOYING = "Deploying", "The promoted run's model is built and started"
-    NOT_WATCHED = "NotWatched", "Nothing measures this yet, so nothing is known of it"
 
 
 def meanings() -> dict[str, str]:

@@ -44,7 +44,8 @@ def wanted(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ...
     if facts.suspended:
         return tuple(child for children in seen.children.values() for child in children)
     claim = shared_claim(None, seen.config, obj)
-    return (*claim, *_building(obj, facts, seen.config), *_servers(obj, facts, seen.config), *_shared(obj, facts, seen))
+    jobs = (*_building(obj, facts, seen.config), *facts.watching.jobs)
+    return (*claim, *jobs, *_servers(obj, facts, seen.config), *_shared(obj, facts, seen))
 
 
 # --- the engine ------------------------------------------------------------------------------------------------------

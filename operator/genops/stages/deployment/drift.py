@@ -8,7 +8,7 @@ missing, old or too little is unknown, and never "fine".
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import NormalDist
 
@@ -18,26 +18,17 @@ from genops.core.model import Answer, Manifest, Resource, Seen
 from genops.core.promql import View
 from genops.core.reasons import Reason
 from genops.core.reporting import number
+from genops.stages.deployment import embedding, windows
+from genops.stages.deployment.embedding import Measuring
 from genops.stages.deployment.servers import VERSION_LABEL
 from genops.stages.deployment.spec import Drift, Spec
+from genops.stages.deployment.windows import Window
 
 SETTLE_SECONDS = 10  # until the last scrape of a window is stored
 STALE_SECONDS = 120  # age from which the newest number does not tell of now
 AGAIN_SECONDS = 30.0  # until one that is unknown is asked for again
 LEAST = 1e-12  # of an alpha that arithmetic can still tell from 0
 CHANCE = 0.01  # how often a window without a drift may pass for one, where the watch gives no alpha
-
-
-@dataclass(frozen=True)
-class Window:
-    """One window as it was found."""
-
-    end: int
-    drifts: bool | None = None  # None where that is unknown
-    value: float | None = None
-    limit: float | None = None
-    reason: str = ""
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +40,7 @@ class Finding:
     reason: str
     message: str
     windows: tuple[Window, ...] = ()  # the newest first
+    measuring: Measuring | None = None  # where Jobs measure its windows
 
     @property
     def in_a_row(self) -> int:
@@ -59,10 +51,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Watching:
-    """All watches of an object, and when to look again."""
+    """All watches of an object, the Jobs that measure for them, and when to look again."""
 
     findings: tuple[Finding, ...] = ()
     wake_after: float | None = None
+
+    @property
+    def jobs(self) -> tuple[Manifest, ...]:
+        """The Jobs that should exist."""
+        return tuple(f.measuring.job for f in self.findings if f.measuring and f.measuring.job)
 
 
 def asks(obj: Resource[Spec], version: str, now: datetime) -> dict[str, str]:
@@ -74,8 +71,8 @@ def read(obj: Resource[Spec], seen: Seen, version: str, data: str, now: datetime
     """Judge every watch by what was answered. `data` says what the engine's reference was made of."""
     if not obj.spec.drift:
         return Watching()
-    findings = tuple(_finding(watch, seen, version, data, now, obj.spec.suspend) for watch in obj.spec.drift)
-    return Watching(findings, _wake_after(findings, now) if version and not obj.spec.suspend else None)
+    findings = tuple(_finding(obj, watch, seen, version, data, now) for watch in obj.spec.drift)
+    return Watching(findings, _wake_after(obj, findings, now) if version and not obj.spec.suspend else None)
 
 
 def condition(findings: Sequence[Finding]) -> Condition:
@@ -88,12 +85,12 @@ def condition(findings: Sequence[Finding]) -> Condition:
 
 
 def status(findings: Iterable[Finding], known: Manifest) -> list[Manifest]:
-    """Write each watch as it stands in status. A drift that goes on keeps its beginning."""
+    """Write each watch as it stands in status. A drift that goes on keeps its beginning; what was measured stays."""
     before = {str(entry.get("name")): entry for entry in known.get("drift") or ()}
     return [_entry(finding, before.get(finding.watch.name, {})) for finding in findings]
 
 
-def _entry(finding: Finding, before: Mapping[str, str]) -> Manifest:
+def _entry(finding: Finding, before: Manifest) -> Manifest:
     newest = finding.windows[0] if finding.windows else Window(0)
     began = finding.windows[-1].end - finding.watch.window_seconds if finding.drifts else 0
     entry: Manifest = {
@@ -103,6 +100,7 @@ def _entry(finding: Finding, before: Mapping[str, str]) -> Manifest:
         "windows": finding.in_a_row,
         "since": (before.get("since") or timestamp(datetime.fromtimestamp(began, UTC))) if finding.drifts else None,
         "message": finding.message,
+        **(finding.measuring.recorded if finding.measuring else {n: before.get(n) for n in ("key", "measured")}),
     }
     return {key: value for key, value in entry.items() if value is not None}
 
@@ -111,25 +109,23 @@ def _entry(finding: Finding, before: Mapping[str, str]) -> Manifest:
 
 
 def ends(watch: Drift, now: datetime) -> list[int]:
-    """List when the watch's windows ended, the newest first."""
-    length = watch.window_seconds
-    newest = int(now.timestamp() - SETTLE_SECONDS) // length * length
-    return [newest - n * length for n in range(watch.consecutive)]
+    """List when the windows ended that Prometheus is asked about, the newest first."""
+    return windows.ends(watch, now, SETTLE_SECONDS)
 
 
 def _asks(obj: Resource[Spec], watch: Drift, version: str, now: datetime) -> dict[str, str]:
     if watch.test not in promql.TESTS:
         return {}
     where = selector(obj, watch, version)
-    windows = ends(watch, now)
-    newest = View(where, watch.window_seconds, windows[0])
+    moments = ends(watch, now)
+    newest = View(where, watch.window_seconds, moments[0])
     known = {
         "age": promql.least(promql.age(newest)),
         "reference": promql.least(promql.reference_samples(newest)),
         "bins": promql.worst(promql.reference_bins(newest)),
         "features": f"count({promql.TESTS[watch.test](newest)})",
     }
-    for end in windows:
+    for end in moments:
         view = View(where, watch.window_seconds, end)
         known[f"samples@{end}"] = promql.least(promql.samples(view))
         known[f"value@{end}"] = promql.worst(promql.TESTS[watch.test](view))
@@ -150,30 +146,34 @@ def _question(watch: Drift, name: str) -> str:
 # What is made of the answers.
 
 
-def _finding(watch: Drift, seen: Seen, version: str, data: str, now: datetime, suspended: bool) -> Finding:
-    why = (Reason.SUSPENDED, "Set spec.suspend to false to go on") if suspended else _unwatched(watch, version, data)
-    if why:
-        return Finding(watch, None, *why)
+def _finding(obj: Resource[Spec], watch: Drift, seen: Seen, version: str, data: str, now: datetime) -> Finding:
+    if obj.spec.suspend:
+        return Finding(watch, None, Reason.SUSPENDED, "Set spec.suspend to false to go on")
+    if not version:
+        return Finding(watch, None, Reason.NOT_ROUTED, "No server answers, so there is no traffic to watch")
+    return _measured(obj, watch, seen, version, now) if watch.test == embedding.TEST else _told(watch, seen, data, now)
+
+
+def _measured(obj: Resource[Spec], watch: Drift, seen: Seen, version: str, now: datetime) -> Finding:
+    """Judge by what Jobs measured of the records."""
+    found = embedding.measure(obj, watch, seen, version, now)
+    if isinstance(found, tuple):
+        return Finding(watch, None, *found)
+    if not found.windows:
+        return Finding(watch, None, Reason.TOO_FEW_SAMPLES, "No window has ended yet", measuring=found)
+    return replace(_judged(watch, found.windows), measuring=found)
+
+
+def _told(watch: Drift, seen: Seen, data: str, now: datetime) -> Finding:
+    """Judge by what Prometheus says."""
+    if watch.reference_ref and data != f"GenDataset/{watch.reference_ref.name}":
+        carried = f"The engine carries the reference of {data or 'no data'}"
+        return Finding(watch, None, Reason.NO_REFERENCE, f"{carried}; set optimize.datasetRef to the data to compare")
     answers = {name: seen.answer(_question(watch, name)) for name in ("age", "reference", "bins", "features")}
     lost = _lost(watch, answers)
     if lost:
         return Finding(watch, None, *lost)
-    windows = tuple(_window(watch, seen, answers, end) for end in ends(watch, now))
-    return _judged(watch, windows)
-
-
-def _unwatched(watch: Drift, version: str, data: str) -> tuple[str, str] | None:
-    """Say why a watch cannot be kept at all."""
-    if watch.test not in promql.TESTS:
-        return Reason.NOT_WATCHED, f"test {watch.test} needs captured samples, which this operator does not keep yet"
-    if not version:
-        return Reason.NOT_ROUTED, "No server answers, so there is no traffic to watch"
-    if watch.reference_ref and data != f"GenDataset/{watch.reference_ref.name}":
-        text = (
-            f"The engine carries the reference of {data or 'no data'}; set optimize.datasetRef to the data to compare"
-        )
-        return Reason.NO_REFERENCE, text
-    return None
+    return _judged(watch, tuple(_window(watch, seen, answers, end) for end in ends(watch, now)))
 
 
 def _lost(watch: Drift, answers: Mapping[str, Answer]) -> tuple[str, str] | None:
@@ -212,14 +212,17 @@ def _window(watch: Drift, seen: Seen, answers: Mapping[str, Answer], end: int) -
     return Window(end, value.value > limit, value.value, limit, message=text)
 
 
-def _judged(watch: Drift, windows: tuple[Window, ...]) -> Finding:
+def _judged(watch: Drift, found: tuple[Window, ...]) -> Finding:
     """Judge by the newest window that tells: one that does not drift, or is unknown, ends the row."""
-    first = next((w for w in windows if not w.drifts), None)
+    first = next((w for w in found if not w.drifts), None)
+    if first is None and len(found) == watch.consecutive:
+        return Finding(watch, True, Reason.DRIFTED, found[0].message, found)
     if first is None:
-        return Finding(watch, True, Reason.DRIFTED, windows[0].message, windows)
+        text = f"{found[0].message}; {len(found)} of {watch.consecutive} windows have ended"
+        return Finding(watch, None, Reason.TOO_FEW_SAMPLES, text, found)
     if first.drifts is None:
-        return Finding(watch, None, first.reason, first.message, windows)
-    return Finding(watch, False, Reason.NO_DRIFT, windows[0].message, windows)
+        return Finding(watch, None, first.reason, first.message, found)
+    return Finding(watch, False, Reason.NO_DRIFT, found[0].message, found)
 
 
 def limit_of(watch: Drift, samples: float, reference: float, bins: float, features: float) -> float:
@@ -249,10 +252,11 @@ def chi_squared(share: float, freedom: float) -> float:
     return float(freedom * (1 - part + NormalDist().inv_cdf(share) * math.sqrt(part)) ** 3)
 
 
-def _wake_after(findings: Iterable[Finding], now: datetime) -> float | None:
+def _wake_after(obj: Resource[Spec], findings: Iterable[Finding], now: datetime) -> float | None:
     """Look again when the next window is complete, and sooner where Prometheus did not tell."""
     moment = now.timestamp()
-    kept = [f for f in findings if f.watch.test in promql.TESTS]
-    times = [ends(f.watch, now)[0] + f.watch.window_seconds + SETTLE_SECONDS - moment for f in kept]
-    times += [AGAIN_SECONDS for f in kept if f.drifts is None and not f.windows]
+    told = [f for f in findings if f.watch.test in promql.TESTS]
+    times = [ends(f.watch, now)[0] + f.watch.window_seconds + SETTLE_SECONDS - moment for f in told]
+    times += [AGAIN_SECONDS for f in told if f.drifts is None and not f.windows]
+    times += [embedding.wake_after(obj, f.watch, f.measuring, now) for f in findings if f.measuring]
     return max(1.0, min(times)) if times else None

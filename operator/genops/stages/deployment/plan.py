@@ -4,7 +4,7 @@ from datetime import datetime
 
 from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD
 from genops.core.model import EVERY, Key, Plan, Resource, Seen
-from genops.stages.deployment import children, drift, status
+from genops.stages.deployment import children, drift, embedding, status
 from genops.stages.deployment.spec import Spec
 
 
@@ -27,6 +27,7 @@ def refs(obj: Resource[Spec]) -> tuple[Key, ...]:
     keys = [Key(POD, space, EVERY)]
     if spec.model.training_job_ref:
         keys += [Key(GEN_TRAINING_JOB, space, spec.model.training_job_ref.name), Key(GEN_DATASET, space, EVERY)]
+    keys += [Key(GEN_DATASET, space, watch.reference_ref.name) for watch in spec.drift if watch.reference_ref]
     if spec.optimize and spec.optimize.dataset_ref:
         keys.append(Key(GEN_DATASET, space, spec.optimize.dataset_ref.name))
     if spec.requires:
@@ -36,9 +37,10 @@ def refs(obj: Resource[Spec]) -> tuple[Key, ...]:
 
 
 def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
-    """Ask for the pods of the Job that builds, while no server carries what it built."""
+    """Ask for the pods of the Job that builds, while no server carries what it built, and of those that measure."""
     job = status.current(obj, seen)
-    return (job["metadata"]["name"],) if job else ()
+    building = (job["metadata"]["name"],) if job else ()
+    return (*building, *embedding.jobs_of(seen))
 
 
 def asks(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:

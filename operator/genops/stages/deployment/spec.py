@@ -361,6 +361,11 @@ class Drift(SpecModel):
             "feature",
         ),
         Constraint(
+            when(all_of(equals("test", "mmd"), present("alpha")), compare("alpha", ">=", 0.0001)),
+            "alpha must be at least 0.0001 when test is mmd, whose p-value is counted",
+            "alpha",
+        ),
+        Constraint(
             when(equals("test", "mmd"), ~equals("of", "feature")),
             "test mmd compares embeddings: of must be input, output or prompt",
             "test",
@@ -469,6 +474,17 @@ class EngineStatus(StatusModel):
     reason: str | None = Field(None, max_length=4096, description="Why it was not built or not chosen.")
 
 
+class MeasuredStatus(StatusModel):
+    """One window as a Job found it: its numbers, or the reason why there are none."""
+
+    end: Time = Field(description="When the window ended.")
+    samples: Count | None = Field(None, description="Samples that were recorded in it.")
+    value: Number | None = Field(None, description="The statistic.")
+    p_value: Number | None = Field(None, description="How often chance alone is as far off.")
+    reason: str | None = Field(None, max_length=1024, description="Why there are no numbers, in one word.")
+    message: str | None = Field(None, max_length=4096, description="Why, for people.")
+
+
 class DriftStatus(StatusModel):
     """How one watch stands."""
 
@@ -478,6 +494,10 @@ class DriftStatus(StatusModel):
     windows: Count | None = Field(None, description="Windows in a row that drifted.")
     since: Time | None = Field(None, description="When the drift began; absent when there is none.")
     message: str | None = Field(None, max_length=4096, description="What was found.")
+    key: str | None = Field(None, max_length=64, description="Hash of what the measured windows depend on.")
+    measured: Annotated[list[MeasuredStatus], ListMap("end")] = Field(
+        [], max_length=100, description="Windows that a Job measured, with test mmd; the newest first."
+    )
 
 
 class Status(Standing):
