@@ -55,6 +55,9 @@ local: setup server-env ## A real Kubernetes control plane on this machine, the 
 demo: setup server-env ## Take a real data set from an idea to a served, measured model
 	@$(RUN) genops demo
 
+demo-drift: setup server-env ## Let the traffic of a served model drift, and watch it mend itself
+	@$(RUN) genops demo-drift
+
 bench: setup ## Measure the operator: speed, memory, API calls
 	@.venv/bin/python -P e2e/bench/reconcile.py
 
@@ -77,4 +80,4 @@ clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
 	@rm -rf .venv .genops
 
-.PHONY: help setup server-env check test generate install-manifest local demo bench bench-trainers bench-data bench-engines bench-serving bench-gpu clean
+.PHONY: help setup server-env check test generate install-manifest local demo demo-drift bench bench-trainers bench-data bench-engines bench-serving bench-gpu clean

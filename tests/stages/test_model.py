@@ -402,3 +402,23 @@ def test_a_run_that_was_never_served_is_not_what_one_goes_back_to() -> None:
         assert idea.names(GEN_DEPLOYMENT) == []
 
     go(story)
+
+
+def test_a_child_is_looked_at_though_the_answer_to_its_creation_comes_before_its_event() -> None:
+    async def story() -> None:
+        cluster, late = FakeCluster(), []
+        queue: WorkQueue[Key] = WorkQueue(jitter=lambda: 0.0)
+        engine = Engine(cluster, list(STAGES), queue)
+        informing = Informing(engine)
+        cluster.listener = lambda *event: late.append(event)
+        model = Key(GEN_MODEL, "team", "digits")
+        await cluster.create(GEN_MODEL, {"metadata": {"name": "digits", "namespace": "team"}, "spec": SAMPLE["spec"]})
+        informing.arrived(*late.pop(0))
+        assert await queue.get() == model
+        await engine.reconcile(model)
+        queue.done(model)
+        for event in late:
+            informing.arrived(*event)
+        assert await queue.get() == Key(GEN_DATASET, "team", "digits-1")
+
+    asyncio.run(asyncio.wait_for(story(), 10))

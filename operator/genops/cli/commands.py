@@ -17,8 +17,9 @@ COMMANDS = {
     "generate": ("genops.generate.cli", "write CRDs and reference pages out of the types"),
     "local": ("genops.local.cli", "a real Kubernetes control plane on this machine"),
     "demo": ("genops.demo.cli", "from an idea to a served, measured model"),
+    "demo-drift": ("genops.demo.drift", "a served model whose traffic drifts mends itself"),
 }
-EXTRAS = {"local": "local", "demo": "local"}
+EXTRAS = {"local": "local", "demo": "local", "demo-drift": "local"}
 ABOUT = "Takes a generative model from idea to deployment and keeps it good."
 
 

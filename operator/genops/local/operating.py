@@ -6,6 +6,7 @@ On a real cluster the operator is a Deployment; here it is a process, so that it
 import os
 import sys
 import time
+from collections.abc import Mapping
 
 from genops.generate import crds
 from genops.local import processes
@@ -18,15 +19,18 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 
-def up(cluster: LocalCluster, progress: Progress | None = None) -> None:
-    """Install the CRDs and start the operator, unless it runs. Raises LocalError with the end of its log."""
+def up(cluster: LocalCluster, progress: Progress | None = None, **settings: str) -> None:
+    """Install the CRDs and start the operator, unless it runs. Raises LocalError with the end of its log.
+
+    `settings` are environment variables of the operator, such as GENOPS_PROMETHEUS.
+    """
     with (progress or Quiet()).step("Install the kinds and start the operator") as detail:
         detail("CRDs")
         for text in crds.OUTPUTS.values():
             cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text())
         detail("operator")
         if not running(cluster):
-            _start(cluster)
+            _start(cluster, settings)
         detail("ready")
 
 
@@ -49,8 +53,8 @@ def running(cluster: LocalCluster) -> bool:
     return processes.alive(processes.recorded(NAME, cluster.paths.run))
 
 
-def _start(cluster: LocalCluster) -> None:
-    env = {**os.environ, "KUBECONFIG": cluster.kubeconfig, "GENOPS_HEALTH_PORT": "0"}
+def _start(cluster: LocalCluster, settings: Mapping[str, str]) -> None:
+    env = {**os.environ, **settings, "KUBECONFIG": cluster.kubeconfig, "GENOPS_HEALTH_PORT": "0"}
     log = cluster.paths.logs / f"{NAME}.log"
     seen = log.stat().st_size if log.exists() else 0
     processes.start(NAME, [sys.executable, "-m", "genops", "run"], cluster.paths.run, cluster.paths.logs, env)

@@ -163,7 +163,7 @@ class Engine:
             if kind in CREATE_ONCE:
                 await self._create_once(kind, body, known, obj)
             elif known is None or not contains(known, body):
-                self.store.put(kind, await self.cluster.apply(kind, body))
+                self._made(kind, await self.cluster.apply(kind, body))
         for kind, manifests in seen.children.items():
             for child in manifests:
                 if (kind, child["metadata"]["name"]) not in wanted and _ours(child, obj.uid):
@@ -194,8 +194,14 @@ class Engine:
             if found is None or (_owned(body) and owner_uid(found) != uid):
                 raise
             made = found
-        self.store.put(kind, made)
+        self._made(kind, made)
         return made
+
+    def _made(self, kind: Kind, manifest: Manifest) -> None:
+        """Keep the answer to a write. Its watch event tells nothing new any more, so whom it concerns is woken here."""
+        key = Key(kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+        if self.store.put(kind, manifest):
+            self._wake([*([key] if kind in self.stages else []), *self.wakeups.referrers(key)])
 
     async def _prune(self, kind: Kind, child: Manifest) -> None:
         meta = child["metadata"]

@@ -14,6 +14,8 @@ from genops.stages.model.chain import Chain, Link
 from genops.stages.model.spec import Spec
 from genops.stages.model.status import Facts
 
+MOST_SEEDS = 2**31  # that spec.seed takes
+
 
 def wanted(obj: Resource[Spec], facts: Facts) -> tuple[Manifest, ...]:
     """Everything that should exist: kept runs as they are, the current one a link further, the deployment."""
@@ -66,9 +68,10 @@ def dataset(obj: Resource[Spec], facts: Facts, chain: Chain) -> Manifest:
 
 
 def training(obj: Resource[Spec], facts: Facts, chain: Chain) -> Manifest:
-    """Build the run's GenTrainingJob."""
+    """Build the run's GenTrainingJob. A later run of the same inputs is another model, by its seed."""
     template = obj.spec.training.template
-    spec = {**_plain(template.spec), "datasetRef": {"name": chain.dataset.name}}
+    seed = (template.spec.seed + chain.number - 1) % MOST_SEEDS
+    spec = {**_plain(template.spec), "seed": seed, "datasetRef": {"name": chain.dataset.name}}
     return _object(obj, chain.training, chain.number, spec, template.metadata)
 
 
