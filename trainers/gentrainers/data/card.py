@@ -65,4 +65,5 @@ def _feature(feature: Mapping[str, Any]) -> dict[str, Any]:
     says = f"{len(feature['counts'])} values"
     if feature["kind"] == "numeric" and "mean" in feature:
         says = f"mean {feature['mean']:.4g}, from {feature['min']:.4g} to {feature['max']:.4g}"
-    return {"chart": Markup(pictures.bars(feature["counts"])), "says": says}  # our own numbers, nothing to escape
+    chart = Markup(pictures.bars(feature["counts"]))  # our own numbers, nothing to escape  # nosec B704
+    return {"chart": chart, "says": says}

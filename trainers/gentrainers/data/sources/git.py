@@ -54,7 +54,7 @@ def _git(folder: Path, *arguments: str, uri: str) -> str:
     alone = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_ASKPASS": "true"}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | allowed | alone
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # git of the image's PATH  # nosec B607
             ["git", *options, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS
         )
     except FileNotFoundError:
