@@ -50,6 +50,7 @@ class Source(Wire):
     samples: int | None = None  # builtin and procedural sources: how many
     seed: int = 0  # procedural sources
     license: str | None = None  # SPDX id the owner states for data that does not say it itself
+    secret: str | None = None  # s3: folder with the credentials, a file for each key
 
 
 class Near(Wire):

@@ -70,6 +70,16 @@ def test_what_the_pod_reported_is_the_status() -> None:
     assert "progress" not in status
 
 
+def test_the_credentials_of_a_source_are_a_folder_in_the_pod_and_never_in_the_task() -> None:
+    source = {"s3": {"uri": "s3://bucket/set"}, "secretRef": {"name": "minio"}}
+    template = world(source=source).job().manifest["spec"]["template"]
+    task: Any = decode_task(template["metadata"]["annotations"][TASK_ANNOTATION]).task
+    assert task.source.secret == "/genops/secrets/minio"
+    mounts = {m["mountPath"]: m["name"] for m in template["spec"]["containers"][0]["volumeMounts"]}
+    (volume,) = [v for v in template["spec"]["volumes"] if v["name"] == mounts[task.source.secret]]
+    assert volume["secret"]["secretName"] == "minio"
+
+
 def test_progress_stands_in_the_status_while_the_work_goes_on() -> None:
     progress = Progress(stage="deduplicating", step=30, total=120, samples_per_second=12.5, eta_seconds=7.2)
     plan = world().plan(JOB.running(progress))

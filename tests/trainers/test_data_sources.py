@@ -122,6 +122,23 @@ def test_a_store_without_the_prefix_is_a_missing_input(tmp_path: Path) -> None:
     assert caught.value.code is Code.MISSING_INPUT
 
 
+def test_a_secret_without_its_keys_is_told_of_by_the_names_it_has_and_never_by_a_value(tmp_path: Path) -> None:
+    (tmp_path / "minio").mkdir()
+    (tmp_path / "minio" / "AWS_ACCESS_KEY").write_text("do-not-tell")
+    task = a_task({"kind": "s3", "uri": "s3://bucket/set", "secret": str(tmp_path / "minio")})
+    with pytest.raises(JobError) as caught:
+        sources.fetch(task, tmp_path, a_pod())
+    assert caught.value.code is Code.BAD_CONFIG
+    says = "the Secret minio has no key AWS_ACCESS_KEY_ID, which source.kind s3 needs; its keys: AWS_ACCESS_KEY"
+    assert str(caught.value) == f"source.secretRef: {says}"
+
+
+def test_a_secret_that_nothing_would_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="read with s3 alone") as caught:
+        sources.fetch(a_task({"kind": "git", "uri": "https://x.example/y", "secret": "/s"}), tmp_path, a_pod())
+    assert caught.value.code is Code.UNSUPPORTED
+
+
 class Evil:
     """A store whose keys and errors are set by the test."""
 

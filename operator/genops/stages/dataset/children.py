@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gencontract import layout
 from gencontract import task as contract
 from gencontract.task import PrepareTask, Run, TaskFile
 from genops.core.model import Config, Manifest, Resource
@@ -75,7 +76,8 @@ def _task(obj: Resource[Spec], config: Config, capture_uri: str) -> PrepareTask:
 
 def _source(spec: Spec, capture_uri: str) -> contract.Source:
     said = spec.source
-    common = {"revision": said.revision, "license": said.license}
+    secret = f"{layout.SECRET_DIR}/{said.secret_ref.name}" if said.secret_ref else None
+    common = {"revision": said.revision, "license": said.license, "secret": secret}
     if said.builtin:
         return contract.Source(
             kind="builtin", name=said.builtin.name, samples=said.builtin.samples, seed=said.builtin.seed, **common

@@ -31,5 +31,8 @@ def fetch(task: PrepareTask, scratch: Path, pod: Pod) -> Fetched:
     if kind not in KINDS:
         message = f"source.kind {kind!r} is not supported; use {', '.join(KINDS)}, or mount the image and use path"
         raise JobError(Code.UNSUPPORTED, message)
+    if task.source.secret and kind != "s3":
+        message = f"source.secretRef is read with s3 alone, not with {kind}; leave it out, or name keys in template.env"
+        raise JobError(Code.UNSUPPORTED, message)
     module = import_module(f"{__name__}.{KINDS[kind]}")
     return cast(Fetched, module.fetch(task, scratch, pod))

@@ -39,6 +39,19 @@ def need(source: Source, field_name: str) -> Any:
     return value
 
 
+def secret_key(source: Source, key: str, required: bool = True) -> str:
+    """Read one key of the source's Secret; empty where it need not be there. No message ever holds a value."""
+    folder = Path(source.secret or "")
+    try:
+        return (folder / key).read_text().strip()
+    except FileNotFoundError:
+        if not required:
+            return ""
+        has = ", ".join(sorted(p.name for p in folder.glob("[!.]*"))) or "none"
+        what = f"source.secretRef: the Secret {folder.name} has no key {key}"
+        raise JobError(Code.BAD_CONFIG, f"{what}, which source.kind {source.kind} needs; its keys: {has}") from None
+
+
 def gather(root: Path, scratch: Path, pod: Pod) -> tuple[Blob, ...]:
     """List all files below a folder (or the one file) in order of their names, archives unpacked below `scratch`.
 

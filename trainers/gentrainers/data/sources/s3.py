@@ -1,14 +1,19 @@
-"""An s3:// prefix through fsspec. Credentials come from the environment, as every S3 client reads them."""
+"""An s3:// prefix through fsspec.
+
+Credentials are those of the Secret that the source names; without one, what the pod's environment has, as a service
+account's, which every S3 client finds by itself.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from gencontract.codes import Code
 from gencontract.report import Progress
-from gencontract.task import PrepareTask
+from gencontract.task import PrepareTask, Source
+from gentrainers.artifact import remote_trouble
 from gentrainers.data.archive import name_trouble
 from gentrainers.data.net import MAX_BYTES
-from gentrainers.data.sources.base import Fetched, content_revision, gather, license_of, need
+from gentrainers.data.sources.base import Fetched, content_revision, gather, license_of, need, secret_key
 from gentrainers.errors import JobError
 from gentrainers.pod import Pod
 
@@ -21,7 +26,15 @@ def fetch(task: PrepareTask, scratch: Path, pod: Pod) -> Fetched:
     import fsspec  # with s3fs behind it, only where it is asked for
 
     endpoint = {"endpoint_url": task.source.endpoint} if task.source.endpoint else {}
-    return copy(fsspec.filesystem("s3", **endpoint), uri, task, scratch, pod)
+    return copy(fsspec.filesystem("s3", **endpoint, **_credentials(task.source)), uri, task, scratch, pod)
+
+
+def _credentials(source: Source) -> dict[str, str]:
+    if not source.secret:
+        return {}
+    token = secret_key(source, "AWS_SESSION_TOKEN", required=False)
+    pair = {"key": secret_key(source, "AWS_ACCESS_KEY_ID"), "secret": secret_key(source, "AWS_SECRET_ACCESS_KEY")}
+    return {**pair, "token": token} if token else pair
 
 
 def copy(filesystem: Any, uri: str, task: PrepareTask, scratch: Path, pod: Pod) -> Fetched:
@@ -29,16 +42,21 @@ def copy(filesystem: Any, uri: str, task: PrepareTask, scratch: Path, pod: Pod) 
     folder = scratch / "store"
     try:
         _copy(filesystem, uri, folder, pod)
-    except PermissionError as error:
-        raise JobError(Code.FORBIDDEN, f"source.uri {uri} may not be read: {error}; check the credentials") from None
-    except FileNotFoundError:
-        raise JobError(Code.MISSING_INPUT, f"source.uri {uri} does not exist") from None
-    except OSError as error:
-        if error.errno is not None and error.filename:
-            raise  # our own disk
-        raise JobError(Code.SOURCE_UNAVAILABLE, f"source.uri {uri} did not answer: {error}") from None
+    except JobError:
+        raise
+    except Exception as error:
+        trouble = remote_trouble(error, uri)
+        if trouble is None:
+            raise
+        raise JobError(trouble.code, f"source.s3.uri {trouble}{_of_secret(task.source, trouble)}") from None
     blobs = gather(folder, scratch, pod)
     return Fetched(content_revision(blobs), license_of(task.source), blobs, about={"kind": "s3"})
+
+
+def _of_secret(source: Source, trouble: JobError) -> str:
+    if trouble.code is not Code.FORBIDDEN:
+        return ""
+    return f" of the Secret {Path(source.secret).name}" if source.secret else ", or name a Secret in source.secretRef"
 
 
 def _copy(filesystem: Any, uri: str, folder: Path, pod: Pod) -> None:
