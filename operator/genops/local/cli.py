@@ -78,6 +78,7 @@ def _build(args: argparse.Namespace) -> int:
     progress = for_stream()
     programs.ensure(progress)
     programs.helm(progress)
+    programs.versitygw(progress)
     return 0
 
 
