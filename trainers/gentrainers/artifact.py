@@ -99,7 +99,8 @@ def digest_of(uri: str) -> str:
 def open_artifact(uri: str, kind: str, digest: str | None = None) -> Opened:
     """Open an artifact and check every file against its manifest, and the manifest against `digest`.
 
-    Raises JobError: MISSING_INPUT where there is none, DIGEST_MISMATCH that names the file, BAD_DATA for another kind.
+    Raises JobError: MISSING_INPUT where there is none, DIGEST_MISMATCH that names the file (also one that the manifest
+    does not list: beside a model it would be code that nobody vouches for), BAD_DATA for another kind.
     """
     folder = fetch(uri)
     data = _read_manifest(folder, uri)
@@ -114,9 +115,20 @@ def open_artifact(uri: str, kind: str, digest: str | None = None) -> Opened:
         raise JobError(Code.BAD_DATA, f"{uri}/{MANIFEST} is not a manifest ({error}); make it again") from None
     if found_kind != kind:
         raise JobError(Code.BAD_DATA, f"{uri} holds a {found_kind}, wanted is a {kind}")
+    _no_strangers(folder, {name for name, _ in listed}, uri)
     for name, sha in listed:
         _check_file(folder, name, sha, uri)
     return Opened(folder, kind, body, found)
+
+
+def _no_strangers(folder: Path, listed: set[str], uri: str) -> None:
+    """Refuse what lies in an artifact and is not in its manifest: files, links to folders, anything."""
+    for place, folders, files in os.walk(folder):
+        links = [f for f in folders if Path(place, f).is_symlink()]
+        found = {Path(place, name).relative_to(folder).as_posix() for name in (*files, *links)}
+        if strange := sorted(found - listed - {MANIFEST}):
+            detail = f"{uri}/{strange[0]} is not in the manifest, so nobody vouches for it"
+            raise JobError(Code.DIGEST_MISMATCH, f"{detail}; remove it, or make the artifact again")
 
 
 def _check_file(folder: Path, name: str, sha: str, uri: str) -> None:

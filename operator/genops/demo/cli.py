@@ -18,6 +18,7 @@ from genops.demo.watching import DemoError, follow
 from genops.local import operating, programs
 from genops.local.cluster import LocalCluster
 from genops.local.errors import LocalError
+from genops.local.paths import default_folder
 from genops.local.progress import for_stream
 from genops.local.state import Options
 
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Take a real data set through all the steps, ending with pictures from a served model."
     parser.add_argument("--context", help="use this context of your kubeconfig, where the operator is installed")
     parser.add_argument("--namespace", default="default")
-    parser.add_argument("--dir", default=Path(".genops/local"), type=Path, help="folder of the local cluster")
+    parser.add_argument("--dir", default=default_folder(), type=Path, help="folder of the local cluster")
     parser.add_argument("--manifests", default=SAMPLES, type=Path, help="folder or file with the objects to apply")
     parser.add_argument("--output", default=Path(".genops/demo/samples.png"), type=Path, help="picture to write")
     parser.add_argument("--timeout", default=1200.0, type=float, help="seconds to wait for the whole chain")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genops.local.errors import LocalError
+from genops.local.paths import default_folder
 
 if TYPE_CHECKING:
     from genops.local.state import Options
@@ -54,7 +55,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str) -> None:
     parser = commands.add_parser(name, help=what, description=what)
-    parser.add_argument("--dir", default=".genops/local", type=Path, help="the cluster's folder (default: %(default)s)")
+    parser.add_argument(
+        "--dir", default=default_folder(), type=Path, help="the cluster's folder (default: %(default)s)"
+    )
 
 
 def _up(args: argparse.Namespace) -> int:
@@ -93,8 +96,16 @@ def _options(args: argparse.Namespace) -> "Options":
     named = {"audit": args.audit, "node": args.node, "cpus": args.cpus, "restart_back_off": args.restart_back_off}
     changes = {name: value for name, value in named.items() if value is not None}
     if args.image:
-        changes["images"] = dict(pair.split("=", 1) for pair in args.image)
+        changes["images"] = dict(_environment(pair) for pair in args.image)
     return replace(known.options if known else state.Options(), **changes)
+
+
+def _environment(pair: str) -> tuple[str, str]:
+    """Read PREFIX=VENV. The path is made whole, since pods start in other folders than this shell."""
+    prefix, _, folder = pair.partition("=")
+    if not (Path(folder) / "bin/python").exists():
+        raise LocalError(f"--image {pair}: no bin/python in {folder!r}\n  remedy: make server-env, or name a venv")
+    return prefix, str(Path(folder).absolute())
 
 
 def _down(args: argparse.Namespace) -> int:

@@ -1,8 +1,15 @@
 """Where everything of one local cluster lies. Knows names, does no I/O."""
 
 import hashlib
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where commands look for the cluster when none is named: GENOPS_LOCAL_DIR, else a folder of the work tree."""
+    return Path(environ.get("GENOPS_LOCAL_DIR") or ".genops/local")
 
 
 @dataclass(frozen=True)
