@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from pages import ROOT, run
 
+from genops.local.cluster import LocalCluster
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("triton")]
 
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -23,9 +25,18 @@ def local() -> Iterator[dict[str, str]]:
     folder = Path(tempfile.mkdtemp(prefix="e2e-page-", dir=ROOT / ".genops"))
     env = {"GENOPS_LOCAL_DIR": str(folder / "cluster")}
     yield env
+    if (folder / "cluster" / "kubeconfig").exists():
+        print(_seen(folder / "cluster"))  # pytest shows it where the page failed
     down = [sys.executable, "-m", "genops", "local", "down"]
     subprocess.run(down, env={**os.environ, **env}, check=True, capture_output=True, timeout=120)
     shutil.rmtree(folder)
+
+
+def _seen(folder: Path) -> str:
+    """Say how the objects of a page's cluster stand."""
+    cluster = LocalCluster(folder)
+    seen = [("get", "gds,gtj,gev,gdp,pods"), ("get", "events", "--sort-by=.lastTimestamp")]
+    return "\n".join([*(cluster.kubectl(*words, check=False) for words in seen), cluster.tail("operator")])
 
 
 def test_the_quickstart(local: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ Knows the layout that trainers/gentrainers/README.md describes, and nothing of h
 """
 
 import json
+import tokenize
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ class Split:
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays of the split by file name without `.npy`."""
-        return {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in sorted(self.folder.glob("*.npy"))}
+        return {p.stem: _mapped(p) for p in sorted(self.folder.glob("*.npy"))}
 
     @cached_property
     def captions(self) -> list[str] | None:
@@ -53,6 +54,15 @@ class Split:
         """Copy windows of the token stream: [len(starts), length]. A start must be at most `len(tokens) - length`."""
         found: NDArray[Any] = np.lib.stride_tricks.sliding_window_view(self.arrays["tokens"], length)[starts]
         return found
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """Map an array. Raises JobError(BAD_DATA) for a file that is none, also one that would run something if read."""
+    try:
+        found: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OSError, EOFError, OverflowError, SyntaxError, tokenize.TokenError) as error:
+        raise JobError(Code.BAD_DATA, f"{path} is not an array that can be read ({error}); prepare it again") from None
+    return found
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Knows torch.export and ONNX files. It must not know any runtime.
 """
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -117,15 +118,25 @@ def write_onnx(program: torch.export.ExportedProgram, graph: Graph, path: Path) 
 def refuse_foreign_data(path: Path) -> None:
     """Check that an ONNX file takes weights only from plain files beside it, with one name each.
 
-    Raises JobError(BAD_DATA): a location elsewhere, or a link, could read any file of the machine.
+    Raises JobError(BAD_DATA): a location elsewhere, or a link, could read any file of the machine. Tensors are looked
+    for everywhere, since a constant, a branch or a function may hold one too.
     """
     import onnx
 
     model = onnx.load(str(path), load_external_data=False)
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                _plain(path.parent, entry.value, path)
+    for location in _locations(model):
+        _plain(path.parent, location, path)
+
+
+def _locations(message: Any) -> Iterator[str]:
+    """Find where any tensor below a protobuf message says that its bytes lie."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield from (entry.value for entry in message.external_data if entry.key == "location")
+        return
+    for kind, value in message.ListFields():
+        if kind.message_type is not None:
+            for below in [value] if hasattr(value, "DESCRIPTOR") else value:
+                yield from _locations(below)
 
 
 def _plain(folder: Path, location: str, path: Path) -> None:
