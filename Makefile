@@ -78,7 +78,6 @@ bench-serving: setup server-env ## Measure Triton against the same engine in pro
 bench-gpu: ## Measure training and generation on one NVIDIA GPU
 	@python3 -P e2e/bench/gpu.py
 
-<<<<<<< HEAD
 audit: setup ## Look for known weaknesses in code, workflows, Dockerfile and chart
 	@echo "==> bandit, on the code"
 	@$(TOOL) bandit==1.9.4 -q -c pyproject.toml -r operator trainers
@@ -100,11 +99,10 @@ sbom: ## Write a bill of materials for each image into dist/
 	    --output-reproducible --of JSON -o dist/genops-$$target.cdx.json; \
 	  rm dist/$$target.txt; echo "dist/genops-$$target.cdx.json"; \
 	done
-=======
+
 docs: setup ## Build the site of docs/ into site/; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build
 	@echo "==> site/index.html"
->>>>>>> 213f60d (A site of docs/ whose menu follows the folders, built strictly by a test; a quickstart that e2e runs as written; an artifact with a file that its manifest does not list is refused)
 
 clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
