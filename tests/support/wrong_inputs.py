@@ -661,6 +661,13 @@ MODELS = (
     ),
     row("a drift that nothing watches", "model/digits", "retrain.causes", set={"spec.retrain": {"causes": ["Drift"]}}),
     row(
+        "new data of a source that does not grow",
+        "model/full",
+        "nothing else grows",
+        "spec.dataset.template.spec.source.capture",
+        set={"spec.dataset.template.spec.source.builtin": {"name": "digits"}},
+    ),
+    row(
         "a watch that asks nobody", "model/full", "retrain.causes", set={"spec.retrain.causes": ["Schedule", "NewData"]}
     ),
     row("a schedule without a time", "model/full", "schedule is required", "spec.retrain.schedule"),

@@ -100,6 +100,12 @@ def ks(view: View) -> str:
     return f"max by ({view.grouped}) (abs({live} - {known}))"
 
 
+def recorded(namespace: str, model: str, seconds: int) -> str:
+    """Write how many samples a deployment has recorded in the last so many seconds."""
+    where = selector(namespace=namespace, model=model, outcome="kept")
+    return f"sum(increase(genops_captured_total{where}[{seconds}s]))"
+
+
 TESTS = {"psi": psi, "js": js, "ks": ks}
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from genops.core.kinds import GEN_DATASET
 from genops.core.model import Key, Plan, Resource, Seen
-from genops.stages.model import children, status
+from genops.stages.model import children, news, status
 from genops.stages.model.spec import Spec
 
 
@@ -26,3 +26,8 @@ def refs(obj: Resource[Spec]) -> tuple[Key, ...]:
     spec = obj.spec
     named = [r.name for r in (spec.dataset.ref, spec.evaluation.dataset_ref) if r]
     return tuple(Key(GEN_DATASET, obj.namespace, name) for name in named)
+
+
+def asks(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
+    """Ask Prometheus how much was recorded since the last run, where that is what may start the next."""
+    return {} if obj.spec.suspend or obj.deleting else news.asks(obj, now)

@@ -33,6 +33,7 @@ from genops.core.schema import (
     Key,
     Line,
     ListMap,
+    Number,
     ObjectName,
     Op,
     Period,
@@ -167,7 +168,7 @@ class Retrain(SpecModel):
     """When a new run is minted."""
 
     causes: Annotated[list[Literal["Drift", "Schedule", "NewData"]], Unique()] = Field(
-        min_length=1, max_length=3, description="What asks for a new run. NewData asks for none yet."
+        min_length=1, max_length=3, description="What asks for a new run, besides a person by annotation."
     )
     schedule: str | None = Field(
         None,
@@ -319,6 +320,14 @@ class Spec(SpecModel):
             "deployment",
         ),
         Constraint(
+            when(
+                contains("retrain.causes", "NewData"),
+                any_of(present("dataset.ref"), present("dataset.template.spec.source.capture")),
+            ),
+            "retrain.causes: NewData needs dataset.ref, or a template whose source is capture: nothing else grows",
+            "retrain",
+        ),
+        Constraint(
             when(equals("promotion.mode", "Manual"), present("deployment")),
             "promotion.mode Manual needs a deployment",
             "promotion",
@@ -368,6 +377,17 @@ class Run(StatusModel):
     finished_at: Time | None = Field(None, description="When it ended.")
     message: str | None = Field(None, max_length=4096, description="Why, for people.")
     digests: Digests | None = Field(None, description="What it was made of, by content.")
+    samples: Count | None = Field(None, description="How many samples its data had.")
+    usage: UsageStatus | None = Field(None, description="What its own objects used.")
+
+
+class SpentStatus(StatusModel):
+    """What a run used that history let go, while the budget's window lasts."""
+
+    run: Count = Field(description="Its number.")
+    at: Time = Field(description="When it ended.")
+    cpu_seconds: Number | None = Field(None, description="Processor seconds.")
+    gpu_seconds: Number | None = Field(None, description="GPU seconds.")
 
 
 class Status(Standing):
@@ -380,7 +400,12 @@ class Status(Standing):
     runs: Annotated[list[Run], ListMap("number")] = Field(
         [], max_length=200, description="The runs, for their lineage."
     )
-    usage: UsageStatus | None = Field(None, description="What all runs used within the budget's window.")
+    usage: UsageStatus | None = Field(
+        None, description="What all runs used within the budget's window; 30 days without one."
+    )
+    spent: Annotated[list[SpentStatus], ListMap("run")] = Field(
+        [], max_length=1000, description="Runs that history let go and the budget still counts."
+    )
 
 
 DEFINITION = Definition(

@@ -1,14 +1,12 @@
 """What is known of a GenModel, and how it is said: its runs, the one that counts, and what rests on what.
 
 A run begins when there is none, when what decides the model (data, training, evaluation, success) has changed since
-the last one, or when a drift or a schedule asks for one and nothing holds it. Its number and its
-inputs' hash are facts in the status; its objects carry the number too, so that a run whose objects were made and whose
-status was not is found again.
+the last one, or when something asks for one and nothing holds it. Its number and its inputs' hash are facts in the
+status; its objects carry the number too, so that a run whose objects were made and whose status was not is found again.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from genops.core.conditions import Condition, timestamp
 from genops.core.digest import short_hash
@@ -16,8 +14,11 @@ from genops.core.model import Happening, Manifest, Resource, Seen
 from genops.core.reasons import Reason
 from genops.core.reporting import Said, number
 from genops.core.rules import Rule, always, first
+from genops.stages.model import budget, news
+from genops.stages.model.budget import Spent
 from genops.stages.model.chain import Chain, Link, numbers_of, read_chain, read_deployment
-from genops.stages.model.retraining import Asked, asked, cause
+from genops.stages.model.news import News
+from genops.stages.model.retraining import Asked, Past, asked, cause
 from genops.stages.model.spec import Spec
 
 APPROVE = "genops.dev/approve-run"  # annotation: the number of the run that may be served
@@ -39,8 +40,9 @@ class Facts:
     serves: bool  # whether the idea asks for a deployment
     needs_approval: bool
     usage: Manifest
+    spent: list[Manifest]  # what runs used that are no longer kept
+    news: News
     asked: Asked | None = None  # the run that is asked for and still held
-    asked_by: str = ""
 
     @property
     def growing(self) -> bool:
@@ -68,14 +70,18 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
     deployment = read_deployment(obj, seen)
     current = _current_number(obj, seen, before)
     chains = {n: read_chain(obj, seen, n) for n in {current, *before, *numbers_of(seen)}}
-    next_run = _asked(obj, chains, before, current, deployment, now)
+    new, gone = news.read(obj, seen, before), [Spent.of_sum(entry) for entry in obj.status.get("spent", ())]
+    past = Past(before, (*gone, *(Spent.of_run(_used(obj, chains[n], before[n])) for n in before)))
+    next_run = _asked(obj, chains, past, new, current, deployment, now)
     if next_run and not next_run.held:
         current, next_run = next_run.number, None
         chains[current] = read_chain(obj, seen, current)
     known = sorted(chains)
     served = _served(obj, chains, before, current, deployment)
-    runs = [_run(obj, chains[n], before, n == current, served, deployment, now) for n in known]
+    why = cause(obj, deployment.status, new, current)
+    runs = [_run(obj, chains[n], before, n == current, served, deployment, why, now) for n in known]
     kept = _kept_numbers(obj, runs, current, served)
+    spent = [*gone, *map(Spent.of_run, runs)]
     return Facts(
         chain=chains[current],
         deployment=deployment,
@@ -86,9 +92,10 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         deleting=obj.deleting,
         serves=obj.spec.deployment is not None,
         needs_approval=chains[current].passed and not _approved(obj, current),
-        usage=_usage(chains.values()),
+        usage=budget.sums(budget.within(spent, obj.spec.budget, now)),
+        spent=budget.kept(spent, kept, obj.spec.budget, now),
+        news=new,
         asked=next_run,
-        asked_by=cause(obj, deployment.status),
     )
 
 
@@ -105,7 +112,9 @@ def report(facts: Facts) -> Said:
         annotation=APPROVE,
     )
     if facts.asked:
-        message += f". Run {facts.asked.number} is asked for by {facts.asked_by}: {facts.asked.held}"
+        message += f". Run {facts.asked.number} is asked for by {facts.asked.cause}: {facts.asked.held}"
+    if facts.news.why_not:
+        message += f". How many samples are new is not known: {facts.news.why_not}"
     shown = facts.served or facts.chain
     status: Manifest = {
         "phase": rule.phase,
@@ -113,6 +122,8 @@ def report(facts: Facts) -> Said:
         "runs": list(facts.runs),
         "usage": facts.usage,
     }
+    if facts.spent:
+        status["spent"] = facts.spent
     ready = rule.reason in GOOD
     condition = Condition("Ready", "True" if ready else "False", rule.reason, message)
     loud = ready or (rule.phase == "Halted" and rule.reason is not Reason.SUSPENDED)
@@ -167,25 +178,27 @@ def _current_number(obj: Resource[Spec], seen: Seen, before: dict[int, Manifest]
 def _asked(
     obj: Resource[Spec],
     chains: dict[int, Chain],
-    before: dict[int, Manifest],
+    past: Past,
+    new: News,
     current: int,
     deployment: Link,
     now: datetime,
 ) -> Asked | None:
-    """The run that drift or a schedule asks for, once the last one has ended and the served run's own model answers."""
+    """The run that is asked for, once the last one has ended and the served run's own model answers."""
+    before = past.runs
     promoted = [n for n, r in before.items() if r.get("outcome") == "Promoted"]
     if not promoted or before.get(current, {}).get("outcome") not in ENDED or chains[current].open or obj.deleting:
         return None
     served = _weights(chains[max(promoted)])
     if obj.spec.deployment and (not served or (deployment.status.get("stable") or {}).get("digest") != served):
         return None
-    return asked(obj, deployment.status, before, _usage(chains[n] for n in before), now)
+    return asked(obj, deployment.status, past, new, now)
 
 
 def _cause(chain: Chain, before: Manifest, last: Manifest, inputs: str, asked_by: str) -> str:
-    """What asked for a run: one of the same inputs as the run before it was asked for by drift or a schedule."""
-    if before.get("cause") or chain.number == 1:
-        return str(before.get("cause") or "Initial")
+    """What asked for a run: where its inputs are those of the run before, whatever asks for one now."""
+    if before or chain.number == 1:
+        return str(before.get("cause", "Initial" if chain.number == 1 else ""))
     return asked_by if last.get("inputs") == inputs else "SpecChanged"
 
 
@@ -227,6 +240,7 @@ def _run(
     is_current: bool,
     served: Chain | None,
     deployment: Link,
+    why: str,
     now: datetime,
 ) -> Manifest:
     """One line of the lineage. What it said before stays where its objects have gone."""
@@ -236,15 +250,27 @@ def _run(
     ended = outcome in ENDED
     said: Manifest = {
         "number": chain.number,
-        "cause": _cause(chain, before, runs.get(chain.number - 1, {}), inputs, cause(obj, deployment.status)),
+        "cause": _cause(chain, before, runs.get(chain.number - 1, {}), inputs, why),
         "inputs": inputs,
         "outcome": outcome,
         "message": message,
         "startedAt": before.get("startedAt") or timestamp(now),
         "finishedAt": before.get("finishedAt") or timestamp(now) if ended else None,
         "digests": {**before.get("digests", {}), **_digests(chain, deployment, served)} or None,
+        "samples": before.get("samples") or chain.dataset.status.get("samples"),
+        "usage": before.get("usage"),
     }
-    return {k: v for k, v in said.items() if v not in (None, "")}
+    return _used(obj, chain, {k: v for k, v in said.items() if v not in (None, "")})
+
+
+def _used(obj: Resource[Spec], chain: Chain, run: Manifest) -> Manifest:
+    """Put down what a run's own objects used, as far as they are there; a dataset of somebody else's is not its own."""
+    links = [link for link in chain.links if not (link is chain.dataset and obj.spec.dataset.ref)]
+    said, before = [link.status.get("usage") or {} for link in links], run.get("usage") or {}
+    used = {n: sum(float(u.get(n) or 0) for u in said) for n in budget.SIDES.values()}
+    written = {n: number(max(value, float(before.get(n) or 0))) for n, value in used.items()}
+    written = {n: value for n, value in written.items() if value != "0"}
+    return {**run, "usage": written} if written else run
 
 
 def _outcome(
@@ -306,10 +332,3 @@ def _current(chain: Chain, facts: Facts) -> Manifest:
         "digests": digests,
     }
     return {k: v for k, v in said.items() if v}
-
-
-def _usage(chains: Any) -> Manifest:
-    """What all objects that are kept have used."""
-    links = [link for chain in chains for link in chain.links]
-    said = [link.status.get("usage") or {} for link in links]
-    return {name: number(sum(float(u.get(name) or 0) for u in said)) for name in ("cpuSeconds", "gpuSeconds")}
