@@ -41,6 +41,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "single": {"replicas": 1, "disruptionBudget": {"enabled": False}, "topologySpread": {"enabled": False}},
     "open-network": {"networkPolicy": {"enabled": False}},
     "store": {"store": {"uri": "s3://bucket/genops", "className": "fast", "access": "ReadWriteMany", "size": "1Ti"}},
+    "guarded": {"prometheus": {"address": "https://p:9091", "tokenSecret": "monitoring", "caConfigMap": "service-ca"}},
     "tuned": {"workers": 32, "resyncSeconds": 60, "healthPort": 9090, "log": {"level": "DEBUG", "format": "text"}},
 }
 WATCHED = {
@@ -48,6 +49,15 @@ WATCHED = {
     "dashboards": {"enabled": True},
     "rules": {"enabled": True, "labels": {"release": "monitoring"}},
     "serviceMonitor": {"enabled": True},
+}
+GUARDED = {
+    "prometheus": {
+        "address": "https://prometheus.monitoring.svc:9091",
+        "tokenSecret": "monitoring",
+        "tokenKey": "bearer",
+        "caConfigMap": "service-ca",
+        "caKey": "service-ca.crt",
+    }
 }
 WRONG: dict[str, dict[str, Any]] = {
     "digset": {"image": {"digset": "x"}},
@@ -92,6 +102,20 @@ def test_what_watches_is_told_of_us(tmp_path: Path) -> None:
     assert 9090 in ports
     quiet = {d["kind"] for d in rendered(tmp_path, {})}
     assert not {"ConfigMap", "PrometheusRule", "ServiceMonitor"} & quiet
+
+
+def test_the_operator_is_given_what_a_guarded_prometheus_wants(tmp_path: Path) -> None:
+    (deployment,) = (d for d in rendered(tmp_path, GUARDED) if d["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    env = {e["name"]: e.get("value") for e in container["env"]}
+    (volume,) = (v for v in pod["volumes"] if v["name"] == "prometheus")
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == "prometheus")
+    secret, authority = volume["projected"]["sources"]
+    assert env["GENOPS_PROMETHEUS_TOKEN_FILE"] == f"{mount['mountPath']}/token"
+    assert env["GENOPS_PROMETHEUS_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert secret["secret"] == {"name": "monitoring", "items": [{"key": "bearer", "path": "token"}]}
+    assert authority["configMap"] == {"name": "service-ca", "items": [{"key": "service-ca.crt", "path": "ca.crt"}]}
 
 
 @pytest.fixture(scope="module")

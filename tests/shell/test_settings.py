@@ -38,3 +38,11 @@ def test_namespaces_are_a_list() -> None:
 def test_the_address_of_prometheus_is_taken_without_its_last_slash() -> None:
     found = from_environment({"GENOPS_PROMETHEUS": "https://prometheus.example/base/"})
     assert found.config.prometheus == "https://prometheus.example/base"
+
+
+@pytest.mark.parametrize("name", ["GENOPS_PROMETHEUS_TOKEN_FILE", "GENOPS_PROMETHEUS_CA_FILE"])
+@pytest.mark.parametrize("address", [{}, {"GENOPS_PROMETHEUS": "http://prometheus:9090"}])
+def test_credentials_are_for_tls_alone(name: str, address: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=f"{name}.*https"):
+        from_environment({name: "/etc/x", **address})
+    assert from_environment({name: "/etc/x", "GENOPS_PROMETHEUS": "https://prometheus:9090"})

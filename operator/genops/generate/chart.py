@@ -89,6 +89,10 @@ class Prometheus(_Block):
 
     address: str = Field(_CONFIG.prometheus, pattern=r"^(https?://[^@]+)?$", description="Its address; empty: nobody")
     port: int = Field(9090, ge=1, le=65535, description="Its pods' port, which the network policy lets through")
+    token_secret: str = Field("", description="Secret with the token that it wants; empty: none. Needs https")
+    token_key: str = Field("token", min_length=1, description="Key of the token in that Secret")
+    ca_config_map: str = Field("", description="ConfigMap with the authority it is known by; empty: the system's")
+    ca_key: str = Field("ca.crt", min_length=1, description="Key of the certificates in that ConfigMap")
 
 
 class Dashboards(_Block):

@@ -14,6 +14,7 @@ from typing import Any
 from genops.core.kinds import OPTIONAL, OURS, Kind
 from genops.core.model import Key
 from genops.shell import logs, metrics
+from genops.shell.access import Access
 from genops.shell.engine import Engine
 from genops.shell.errors import ClusterError
 from genops.shell.handlers import Informer
@@ -105,7 +106,8 @@ class Process:
         )
         health = Health(alive=self._wrong_alive, ready=self._wrong_ready)
         address = settings.config.prometheus
-        self._oracle = Prometheus(address) if address else None
+        access = Access(settings.prometheus_token_file, settings.prometheus_ca_file)
+        self._oracle = Prometheus(address, access=access) if address else None
         try:
             self.health_port = await health.start(settings.health_host, settings.health_port)
             log.info("Health and metrics on http://%s:%d", settings.health_host, self.health_port)

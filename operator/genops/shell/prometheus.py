@@ -16,6 +16,7 @@ import aiohttp
 from genops.core.model import Answer
 from genops.core.reasons import Reason
 from genops.shell import metrics
+from genops.shell.access import Access, AccessError
 
 SECONDS = 5.0  # for one question
 AT_ONCE = 8
@@ -27,9 +28,9 @@ QUOTED = 300
 class Prometheus:
     """One Prometheus, or whatever speaks its API."""
 
-    def __init__(self, address: str, seconds: float = SECONDS) -> None:
+    def __init__(self, address: str, seconds: float = SECONDS, access: Access | None = None) -> None:
         self._query = f"{address.rstrip('/')}/api/v1/query"
-        self._address, self._seconds = address, seconds
+        self._address, self._seconds, self._access = address, seconds, access or Access()
         self._session: aiohttp.ClientSession | None = None
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -54,8 +55,10 @@ class Prometheus:
             status, body = await self._post(query)
         except TimeoutError:
             return self._silent(f"no answer in {self._seconds:g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, AccessError, OSError) as error:
             return self._silent(str(error) or type(error).__name__)
+        if status in (401, 403):
+            return self._silent(f"it refuses us by HTTP {status}; see GENOPS_PROMETHEUS_TOKEN_FILE")
         try:
             said = json.loads(body)
         except ValueError:
@@ -67,7 +70,11 @@ class Prometheus:
     async def _post(self, query: str) -> tuple[int, bytes]:
         limit = aiohttp.ClientTimeout(total=self._seconds)
         self._session = self._session or aiohttp.ClientSession(timeout=limit)
-        async with self._session.post(self._query, data={"query": query}, allow_redirects=False) as response:
+        headers, tls = self._access.headers(), self._access.tls()
+        data = {"query": query}
+        async with self._session.post(
+            self._query, data=data, headers=headers, ssl=tls, allow_redirects=False
+        ) as response:
             body = b""
             async for part in response.content.iter_chunked(1 << 16):
                 body += part

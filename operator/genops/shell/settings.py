@@ -30,6 +30,8 @@ class Settings:
     leader_election: bool = True
     log_format: str = "text"  # text or json
     log_level: str = "INFO"
+    prometheus_token_file: str = ""  # read for each question, since tokens are renewed
+    prometheus_ca_file: str = ""
     config: Config = field(default_factory=Config)
 
 
@@ -51,6 +53,8 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         leader_election=_choice(e, "GENOPS_LEADER_ELECTION", "true", ("true", "false")) == "true",
         log_format=_choice(e, "GENOPS_LOG_FORMAT", default.log_format, ("text", "json")),
         log_level=_choice(e, "GENOPS_LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+        prometheus_token_file=_secret(e, "GENOPS_PROMETHEUS_TOKEN_FILE"),
+        prometheus_ca_file=_secret(e, "GENOPS_PROMETHEUS_CA_FILE"),
         config=Config(
             trainer_image=e.get("GENOPS_TRAINER_IMAGE", default.config.trainer_image),
             server_image=e.get("GENOPS_SERVER_IMAGE", default.config.server_image),
@@ -89,6 +93,14 @@ def _address(env: Mapping[str, str], name: str) -> str:
     if text and not usable:
         raise SettingsError(f"{name}={text!r} is not an address; use such as http://prometheus.monitoring.svc:9090")
     return text
+
+
+def _secret(env: Mapping[str, str], name: str) -> str:
+    """Read the path of a file for Prometheus. Without TLS, a token would go to whoever listens."""
+    path = env.get(name, "")
+    if path and not env.get("GENOPS_PROMETHEUS", "").startswith("https://"):
+        raise SettingsError(f"{name}={path!r} needs GENOPS_PROMETHEUS with https://; change that, or leave it out")
+    return path
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
