@@ -28,7 +28,7 @@ from genops.shell.errors import ApiError
 from genops.shell.oracle import Oracle
 from genops.shell.pods import list_pods, observe_pods
 from genops.shell.queue import WorkQueue
-from genops.shell.store import Store, owner_uid
+from genops.shell.store import Store, owner_key, owner_uid
 from genops.shell.subset import contains
 from genops.shell.wakeups import Wakeups
 
@@ -244,7 +244,8 @@ class Engine:
                     raise
                 return manifest  # deleted meanwhile: nobody is left to tell
             self.store.put(key.kind, manifest)
-            self._wake(self.wakeups.referrers(key))
+            owner = owner_key(manifest)
+            self._wake([*([owner] if owner and owner.kind in self.stages else []), *self.wakeups.referrers(key)])
         told = before.get("conditions", ())
         if plan.happening and _is_news(plan.happening, told):
             await self._emit(key, manifest, plan.happening)
