@@ -23,6 +23,7 @@ from gencontract.layout import API_VERSION
 from gencontract.wire import explain
 from genops.generate.crds import DEFINITIONS
 from genops.local import programs
+from genops.stages.verdict import policy
 
 ROOT = Path(__file__).parents[1]
 CHANGES = int(os.environ.get("GENOPS_FUZZ", "300"))
@@ -72,7 +73,7 @@ def change(spec: Any, dice: random.Random) -> None:
 @pytest.fixture(scope="module")
 def address(cluster: Any) -> Iterator[str]:
     cluster.kubectl("apply", "-f", str(ROOT / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(ROOT / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
     command = [programs.kubectl(), "--kubeconfig", str(cluster.kubeconfig), "proxy", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
         assert proxy.stdout
@@ -89,7 +90,9 @@ def ask_server(address: str, document: dict[str, Any]) -> tuple[str, Any]:
         with urlopen(request, timeout=30) as answer:
             return "", json.load(answer)["spec"]
     except HTTPError as refusal:
-        return json.load(refusal)["message"], document["spec"]
+        said = json.load(refusal)["message"]
+        # Whether a verdict's rater sent it is asked last, and is no matter of its spec alone.
+        return "" if f"'{policy.NAME}'" in said else said, document["spec"]
 
 
 def ask_pydantic(kind: str, spec: Any) -> str:

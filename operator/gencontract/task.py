@@ -166,8 +166,24 @@ class EvaluateTask(Wire):
     seeds: list[int] = [0, 1, 2, 3, 4]
     metrics: list[MetricGate]
     alpha: float = Field(0.05, gt=0, lt=1)
+    pairs: int = Field(0, ge=0)  # how many pairs of samples are laid out for people; see gencontract/deck.py
     device: Literal["auto", "cpu", "cuda"] = "auto"
     output: str
+
+
+# --- tally -----------------------------------------------------------------------------------------------------------
+
+
+class TallyTask(Wire):
+    """Count what people said about the deck in a report. `raters` and `ballots` are those of gencontract/deck.py."""
+
+    verb: Literal["tally"] = "tally"
+    report: Input
+    raters: list[str]
+    ballots: list[str]
+    alpha: float = Field(0.05, gt=0, lt=1)
+    min_win_rate: float = Field(0.5, ge=0, le=1)
+    min_agreement: float | None = None
 
 
 # --- optimize --------------------------------------------------------------------------------------------------------
@@ -244,7 +260,7 @@ class DriftTask(Wire):
 
 
 AnyTask = Annotated[
-    PrepareTask | SweepTask | TrainTask | EvaluateTask | OptimizeTask | ServeTask | DriftTask,
+    PrepareTask | SweepTask | TrainTask | EvaluateTask | TallyTask | OptimizeTask | ServeTask | DriftTask,
     Field(discriminator="verb"),
 ]
 

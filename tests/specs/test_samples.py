@@ -78,6 +78,7 @@ def test_dials_come_out_as_the_trainers_want_them() -> None:
 def test_below_visits_every_node_once() -> None:
     assert [end for end, _ in below(structural(SPECS["GenVerdict"]))] == [
         ".evaluationRef",
+        ".rater",
         ".pair",
         ".choice",
         ".scores",

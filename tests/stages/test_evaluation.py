@@ -1,21 +1,23 @@
 """GenEvaluation: worlds, and what is planned and said in each."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from worlds import DIGEST, NOW, AJob, World, artifact, condition, kinds_of, resource
 
 from gencontract.codes import Code
+from gencontract.deck import MAX_PAIRS, Ballots, size
+from gencontract.layout import LABEL_ROLE
 from gencontract.report import MetricReport, Progress, Report
 from gencontract.wire import decode_task
 from genops.core.conditions import merge
 from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_TRAINING_JOB, GEN_VERDICT
-from genops.core.model import EVERY, Key, Manifest, Plan
+from genops.core.kinds import JOB as JOBS
+from genops.core.model import EVERY, Key, Manifest, Seen
 from genops.core.podspec import TASK_ANNOTATION
 from genops.stages.evaluation import EVALUATION
-from genops.stages.evaluation.status import agreement, subject_is_a
 
 OTHER = "sha256:" + "b" * 64
 SPEC: dict[str, Any] = {
@@ -91,7 +93,7 @@ ROWS: list[tuple[str, World, AJob | None, str, str, str]] = [
     ("A model that passes", world(), JOB.succeeded(measured("Passed")), "Complete", "VerdictPassed", "fid is 12 at most"),
     ("A model that fails", world(), JOB.succeeded(measured("Failed")), "Complete", "VerdictFailed", "fid"),
     ("Data that do not decide", world(), JOB.succeeded(measured("Inconclusive")), "Complete", "VerdictInconclusive", "fid"),
-    ("People are asked after the numbers", world(**BOTH), world(**BOTH).job().succeeded(measured("Passed")), "WaitingForHumans", "WaitingForHumans", "0 of 4 verdicts have come"),
+    ("People are asked after the numbers", world(**BOTH), world(**BOTH).job().succeeded(measured("Passed")), "WaitingForHumans", "WaitingForHumans", "0 of 8 verdicts have come"),
     ("Numbers that fail need no people", world(**BOTH), world(**BOTH).job().succeeded(measured("Failed")), "Complete", "VerdictFailed", "fid"),
 ]  # fmt: skip
 
@@ -236,90 +238,176 @@ def test_a_baseline_that_cannot_be_had_is_waited_for(deployment: Manifest | None
 # --- people ----------------------------------------------------------------------------------------------------------
 
 
-def verdicts(*said: tuple[int, str], of: str = "judge") -> dict[Key, Manifest]:
-    """What raters chose, said as subject, other, Tie or Bad; the side is found as the review page would."""
-    made = {}
-    for number, (pair, choice) in enumerate(said):
-        side = {True: "A", False: "B"}
-        choice = {
-            "subject": side[subject_is_a("uid-judge", pair)],
-            "other": side[not subject_is_a("uid-judge", pair)],
-        }.get(choice, choice)
-        body = {"evaluationRef": {"name": of}, "pair": pair, "choice": choice}
-        meta = {"name": f"v{number}", "creationTimestamp": f"2026-01-01T00:00:{number:02d}Z"}
-        made[Key(GEN_VERDICT, "team", f"v{number}")] = {"metadata": meta, "spec": body}
-    return made
+CARDS = 4  # of two pairs: one is shown again, one is gold
 
 
-def asked(extra: dict[Key, Manifest], now: datetime = NOW, **human: Any) -> Plan:
+def verdict(rater: str, card: int, choice: str = "A", of: str = "judge", at: int = 0) -> dict[Key, Manifest]:
+    name = f"{rater}-{card}-{at}"
+    body = {"evaluationRef": {"name": of}, "rater": rater, "pair": card, "choice": choice}
+    meta = {"name": name, "creationTimestamp": f"2026-01-01T00:00:{at:02d}Z"}
+    return {Key(GEN_VERDICT, "team", name): {"metadata": meta, "spec": body}}
+
+
+def all_of(*raters: str, choice: str = "A") -> dict[Key, Manifest]:
+    """Verdicts of people about every card."""
+    return {k: v for rater in raters for card in range(CARDS) for k, v in verdict(rater, card, choice).items()}
+
+
+def judging(extra: dict[Key, Manifest], vouched: bool = True, **human: Any) -> World:
     """The world after the numbers passed and people were asked, with their verdicts so far."""
     given = world(**{**BOTH, "human": {**BOTH["human"], **human}})
     told = given.told(given.plan(given.job().succeeded(measured("Passed"))))
-    return replace(told, references={**THERE, **extra}).plan(None, now)
+    return replace(told, references={**THERE, **extra}, vouched=vouched)
 
 
-WIN, LOSE = "subject", "other"
-PEOPLE: list[tuple[str, dict[Key, Manifest], dict[str, Any], str, str, str]] = [
-    ("Verdicts are counted as they come", verdicts((0, WIN)), {}, "Inconclusive", "WaitingForHumans", "1 of 4"),
-    ("Verdicts for others do not count", verdicts((0, WIN), of="another"), {}, "Inconclusive", "WaitingForHumans", "0 of 4"),
-    ("No more verdicts count than raters are asked", verdicts(*[(0, WIN)] * 6), {}, "Inconclusive", "WaitingForHumans", "2 of 4"),
-    ("Pairs that were not asked do not count", verdicts((2, WIN), (9, WIN)), {}, "Inconclusive", "WaitingForHumans", "0 of 4"),
-    ("A subject that wins passes", verdicts((0, WIN), (0, WIN), (1, WIN), (1, WIN)), {}, "Passed", "Preferred", "won 100%"),
-    ("A tie counts half", verdicts((0, WIN), (0, "Tie"), (1, "Tie"), (1, LOSE)), {}, "Passed", "Preferred", "won 50%"),
-    ("A sample that nobody wants wins nothing", verdicts((0, WIN), (0, "Bad"), (1, "Bad"), (1, "Bad")), {}, "Failed", "NotPreferred", "won 25%"),
-    ("A subject that wins less than was asked fails", verdicts((0, WIN), (0, WIN), (1, WIN), (1, LOSE)), {"minWinRate": 0.8}, "Failed", "NotPreferred", "won 75%"),
-    ("Raters who all say the same agree", verdicts((0, WIN), (0, WIN), (1, WIN), (1, WIN)), {"minAgreement": 0.8}, "Passed", "Preferred", "agreement 1.00"),
-    ("Raters who disagree decide nothing", verdicts((0, WIN), (0, LOSE), (1, WIN), (1, LOSE)), {"minAgreement": 0.5}, "Inconclusive", "RatersDisagree", "agreement -0.50"),
+def counting(given: World) -> AJob:
+    """The Job that counts."""
+    return AJob(next(m for m in given.plan().children if m["metadata"]["labels"].get(LABEL_ROLE) == "tally"))
+
+
+def tallied(verdict: str, agreed: bool | None = None) -> Report:
+    return Report(
+        verb="tally",
+        code=Code.DONE,
+        message="The subject won 80% of 2 pairs",
+        verdict=verdict,  # type: ignore[arg-type]
+        metrics=[
+            MetricReport(name="winRate", value=0.8, low=0.6, high=0.9, samples=2),
+            MetricReport(name="agreement", value=0.7, low=0.5, high=0.8, passed=agreed),
+            MetricReport(name="consistency", value=1.0),
+            MetricReport(name="gold"),
+            MetricReport(name="setAside", value=1.0),
+        ],
+    )
+
+
+BEN_TWICE = {**verdict("ben", 0), **verdict("ben", 0, "B", at=1), **verdict("ben", 0, "Tie", at=2)}
+THREE = {**verdict("ada", 0), **verdict("ben", 0), **verdict("cleo", 0, at=1)}
+WAITING: list[tuple[str, dict[Key, Manifest], bool, str, str]] = [
+    ("Verdicts are counted as they come", verdict("ada", 0), True, "WaitingForHumans", "1 of 8 verdicts have come"),
+    ("Verdicts for others do not count", verdict("ada", 0, of="another"), True, "WaitingForHumans", "0 of 8 verdicts have come"),
+    ("A person counts once for each card", BEN_TWICE, True, "WaitingForHumans", "1 of 8 verdicts have come, 2 do not count"),
+    ("No more people count than are asked", THREE, True, "WaitingForHumans", "2 of 8 verdicts have come, 1 do not count"),
+    ("One person cannot be all", all_of("ada"), True, "WaitingForHumans", "4 of 8 verdicts"),
+    ("Cards that there are not do not count", {**verdict("ada", 4), **verdict("ada", 99)}, True, "WaitingForHumans", "0 of 8 verdicts have come, 2 do not count"),
+    ("Without the server's word nobody counts", all_of("ada", "ben"), False, "RatersUnverified", "kubectl apply -f crds/genops.dev_genverdicts.raters.yaml"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("fact", "extra", "human", "verdict", "reason", "says"), PEOPLE, ids=[r[0] for r in PEOPLE])
-def test_what_people_say(
-    fact: str, extra: dict[Key, Manifest], human: dict[str, Any], verdict: str, reason: str, says: str
-) -> None:
-    plan = asked(extra, **human)
+@pytest.mark.parametrize(("fact", "extra", "vouched", "reason", "says"), WAITING, ids=[r[0] for r in WAITING])
+def test_people_are_waited_for(fact: str, extra: dict[Key, Manifest], vouched: bool, reason: str, says: str) -> None:
+    plan = judging(extra, vouched).plan()
     people = condition(plan, "Human")
-    assert (plan.status["verdict"], people.reason) == (verdict, reason)
+    assert (plan.status["phase"], plan.status["verdict"]) == ("WaitingForHumans", "Inconclusive")
+    assert (people.status, people.reason) == ("False", reason)
     assert says in people.message
-    assert people.status == ("True" if verdict == "Passed" else "False")
-    assert plan.status["phase"] == ("WaitingForHumans" if reason == "WaitingForHumans" else "Complete")
+    assert not [k for k in kinds_of(plan) if "tally" in k]
+
+
+def test_the_first_that_a_person_says_counts() -> None:
+    given = judging({**all_of("ada", "ben"), **verdict("ada", 0, "B", at=9)})
+    assert decoded(counting(given)).ballots[0] == "0A 1A"
+
+
+def decoded(job: AJob) -> Any:
+    task = decode_task(job.manifest["spec"]["template"]["metadata"]["annotations"][TASK_ANNOTATION]).task
+    assert task.verb == "tally"
+    return task
+
+
+def test_once_all_have_come_a_pod_counts_what_nobody_else_can_read() -> None:
+    given = judging({**all_of("ada"), **all_of("ben", choice="Tie")}, minAgreement=0.6, minWinRate=0.4)
+    plan = given.plan()
+    assert (plan.status["phase"], condition(plan, "Complete").reason) == ("Running", "Counting")
+    task = decoded(counting(given))
+    assert (task.raters, task.ballots) == (["ada", "ben"], ["0A 1T"] * CARDS)
+    assert (task.report.uri, task.report.digest) == ("/genops/store/genops-store/genevaluations/judge", DIGEST)
+    assert (task.min_win_rate, task.min_agreement) == (0.4, 0.6)
+    mounts = counting(given).manifest["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert [m["readOnly"] for m in mounts if m["mountPath"].startswith("/genops/store")] == [True]
+    assert given.plan().children == plan.children
+    assert EVALUATION.inspect(given.obj, Seen({JOBS: (counting(given).manifest,)}), NOW) == (counting(given).name,)
+
+
+COUNTED: list[tuple[str, Report, str, str]] = [
+    ("A subject that people prefer passes", tallied("Passed"), "Passed", "Preferred"),
+    ("One that they do not prefer fails", tallied("Failed"), "Failed", "NotPreferred"),
+    ("People who do not tell the two apart decide nothing", tallied("Inconclusive"), "Inconclusive", "Undecided"),
+    ("People who disagree decide nothing", tallied("Inconclusive", False), "Inconclusive", "RatersDisagree"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fact", "said", "verdict", "reason"), COUNTED, ids=[r[0] for r in COUNTED])
+def test_what_the_count_says_is_the_verdict(fact: str, said: Report, verdict: str, reason: str) -> None:
+    given = judging(all_of("ada", "ben"))
+    plan = replace(given, others=(counting(given).succeeded(said),)).plan()
+    people = condition(plan, "Human")
+    assert (plan.status["phase"], plan.status["verdict"]) == ("Complete", verdict)
+    assert (people.status, people.reason) == ("True" if verdict == "Passed" else "False", reason)
+    assert people.message == said.message
+    assert plan.status["human"] == {
+        "received": 8,
+        "required": 8,
+        "winRate": "0.8",
+        "winRateLow": "0.6",
+        "winRateHigh": "0.9",
+        "agreement": "0.7",
+        "agreementLow": "0.5",
+        "agreementHigh": "0.8",
+        "consistency": "1",
+        "setAside": 1,
+    }
+
+
+def test_a_count_that_fails_is_told_and_may_be_made_again() -> None:
+    given = judging(all_of("ada", "ben"))
+    job = counting(given)
+    failed = replace(given, others=(job.failed(Code.DIGEST_MISMATCH, "deck.json has digest x"),)).plan()
+    assert (failed.status["phase"], condition(failed, "Failed").reason) == ("Failed", "DigestMismatch")
+    assert failed.status["lastFailure"]["stage"] == "tally"
+    silent = replace(given, others=(job.succeeded(None),)).plan()
+    assert condition(silent, "Failed").reason == "NoReport"
+    again = given.told(failed).plan()  # somebody deleted the failed Job
+    assert (again.status["phase"], f"Job/{job.name}" in kinds_of(again)) == ("Running", True)
 
 
 @pytest.mark.parametrize(("on_timeout", "verdict"), [("Inconclusive", "Inconclusive"), ("Fail", "Failed")])
 def test_people_who_do_not_come_in_time(on_timeout: str, verdict: str) -> None:
-    early = asked({}, NOW + timedelta(seconds=60), onTimeout=on_timeout)
+    given = judging({}, onTimeout=on_timeout)
+    early = given.plan(None, NOW + timedelta(seconds=60))
     assert (early.status["phase"], early.wake_after) == ("WaitingForHumans", 40)
-    late = asked({}, NOW + timedelta(seconds=101), onTimeout=on_timeout)
+    late = given.plan(None, NOW + timedelta(seconds=101))
     assert (late.status["phase"], late.status["verdict"]) == ("Complete", verdict)
     assert condition(late, "Human").reason == "HumansTimedOut"
 
 
+def test_the_time_is_not_over_while_is_counted() -> None:
+    assert judging(all_of("ada", "ben")).plan(None, NOW + timedelta(days=1)).status["phase"] == "Running"
+
+
 def test_what_people_say_later_does_not_change_the_verdict() -> None:
-    given = world(**BOTH)
-    told = given.told(given.plan(given.job().succeeded(measured("Passed"))))
-    won = verdicts((0, WIN), (0, WIN), (1, WIN), (1, WIN))
-    first = replace(told, references={**THERE, **won}).plan(None)
-    status = {**first.status, "conditions": merge(first.conditions, told.obj.status["conditions"], 1, NOW)}
-    final = replace(told, obj=replace(told.obj, status=status))
+    given = judging(all_of("ada", "ben"))
+    first = replace(given, others=(counting(given).succeeded(tallied("Passed")),)).plan()
+    status = {**first.status, "conditions": merge(first.conditions, given.obj.status["conditions"], 1, NOW)}
+    final = replace(given, obj=replace(given.obj, status=status))
     later = replace(final, references={}).plan(None, NOW + timedelta(days=1))
     assert later.status == first.status
     assert later.conditions == first.conditions
-    assert later.status["human"] == {"received": 4, "required": 4, "winRate": "1", "agreement": "1"}
+    assert not [k for k in kinds_of(later) if k.startswith("Job/")]
 
 
-def test_people_alone_may_decide_and_are_shown_a_measured_report() -> None:
+def test_people_alone_may_decide_and_are_shown_a_deck() -> None:
     given = world(metrics=[], human={"pairs": 1}, decision={"requires": ["Human"]})
     task = decode_task(given.job().manifest["spec"]["template"]["metadata"]["annotations"][TASK_ANNOTATION]).task
     assert task.verb == "evaluate"
-    assert [m.name for m in task.metrics] == ["novelty"]
+    assert ([m.name for m in task.metrics], task.pairs) == (["novelty"], 1)
     done = given.plan(given.job().succeeded(measured("Failed")))
     assert (done.status["phase"], done.status["verdict"]) == ("WaitingForHumans", "Inconclusive")
     assert [c.type for c in done.conditions] == ["Complete", "SubjectReady", "Human"]
 
 
-def test_agreement_is_krippendorffs_alpha() -> None:
-    # Worked example of Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", nominal data, two observers.
-    meg = ["0", "1", "0", "0", "0", "0", "0", "0", "1", "0"]
-    owen = ["1", "1", "1", "0", "0", "1", "0", "0", "0", "0"]
-    assert agreement([list(u) for u in zip(meg, owen, strict=True)]) == pytest.approx(0.095, abs=5e-4)
-    assert agreement([["A"], ["B"]]) is None
+def test_the_largest_deck_fits_the_task_of_a_pod() -> None:
+    """An object's annotations hold 256 KiB in all."""
+    cards = size(MAX_PAIRS)
+    task = Ballots.of([[(f"somebody.{r}@example.org", "Bad") for r in range(10)]] * cards)
+    assert len(task.model_dump_json()) < 200_000

@@ -93,11 +93,14 @@ class World:
     stage: Stage[Any]
     obj: Resource[Any]
     references: dict[Key, Manifest] = field(default_factory=dict)
+    others: tuple[AJob, ...] = ()  # Jobs besides the one that a plan is asked about
+    vouched: bool = True  # whether the API server checks who gives a verdict
 
     def plan(self, job: AJob | None = None, now: datetime = NOW) -> Plan:
-        children: dict[Kind, tuple[Manifest, ...]] = {JOB: (job.manifest,)} if job else {}
-        pods = {job.name: job.pods} if job else {}
-        return self.stage.plan(self.obj, Seen(children, self.references, pods), now)
+        jobs = (*([job] if job else []), *self.others)
+        children: dict[Kind, tuple[Manifest, ...]] = {JOB: tuple(j.manifest for j in jobs)} if jobs else {}
+        pods = {j.name: j.pods for j in jobs}
+        return self.stage.plan(self.obj, Seen(children, self.references, pods, vouched=self.vouched), now)
 
     def job(self) -> AJob:
         """The Job that a fresh object asks for."""

@@ -432,6 +432,8 @@ EVALUATIONS = (
         },
     ),
     row("an unknown gate", "evaluation/minimal", "requires", set={"spec.decision": {"requires": ["Luck"]}}),
+    row("agreement of one", "evaluation/human-only", "raters must be at least 2", set={"spec.human.raters": 1}),
+    row("all pairs to be won", "evaluation/human-only", "minWinRate", set={"spec.human.minWinRate": 1}),
     row("no pairs", "evaluation/human-only", "pairs", set={"spec.human.pairs": 0}),
     row("an agreement above 1", "evaluation/human-only", "minAgreement", set={"spec.human.minAgreement": 67}),
     row("an unknown end of waiting", "evaluation/human-only", "onTimeout", set={"spec.human.onTimeout": "Pass"}),
@@ -692,7 +694,8 @@ VERDICTS = (
     row("a negative pair", "verdict/minimal", "pair", set={"spec.pair": -1}),
     row("a grade of 6", "verdict/full", "fidelity", set={"spec.scores.fidelity": 6}),
     row("a comment without end", "verdict/full", "comment", set={"spec.comment": "x" * 2001}),
-    row("a rater's name", "verdict/full", "rater", set={"spec.rater": "ada"}),
+    row("a verdict of nobody", "verdict/full", "rater", "spec.rater"),
+    changed("another's name", "verdict/full", "rater is immutable", set={"spec.rater": "ada"}),
     changed("another mind", "verdict/full", "choice is immutable", set={"spec.choice": "A"}),
     changed("a comment that is added", "verdict/minimal", "comment is immutable", set={"spec.comment": "Well."}),
 )

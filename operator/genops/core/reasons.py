@@ -75,8 +75,11 @@ class Reason(StrEnum):
     VERDICT_FAILED = "VerdictFailed", "Something that decision.requires names did not pass"
     VERDICT_INCONCLUSIVE = "VerdictInconclusive", "The data or the people did not decide; the message says what would"
     WAITING_FOR_HUMANS = "WaitingForHumans", "The numbers are there, and people's verdicts are waited for"
-    PREFERRED = "Preferred", "People preferred the subject as often as was asked"
-    NOT_PREFERRED = "NotPreferred", "People did not prefer the subject as often as was asked"
+    PREFERRED = "Preferred", "People were shown to prefer the subject more often than was asked"
+    NOT_PREFERRED = "NotPreferred", "People were shown to prefer the subject less often than was asked"
+    COUNTING = "Counting", "All verdicts of people have come, and a pod counts them"
+    UNDECIDED = "Undecided", "People's verdicts do not tell whether the subject is preferred as often as was asked"
+    RATERS_UNVERIFIED = "RatersUnverified", "The cluster does not check who gives a verdict, so that none counts"
     RATERS_DISAGREE = "RatersDisagree", "People agreed less than human.minAgreement asks"
     HUMANS_TIMED_OUT = "HumansTimedOut", "Too few verdicts of people came within human.timeoutSeconds"
     # GenDeployment

@@ -172,7 +172,11 @@ def _lines(block: BaseModel, indent: str) -> Iterator[str]:
 
 def rights() -> str:
     """Write the operator's rules, for the templates to read."""
-    parts = {"namespace": rbac.rules(), "lease": rbac.lease_rules(_SETTINGS.lease_name)}
+    parts = {
+        "namespace": rbac.rules(),
+        "lease": rbac.lease_rules(_SETTINGS.lease_name),
+        "cluster": rbac.cluster_rules(),
+    }
     return HEADER + yaml.safe_dump(parts, sort_keys=False)
 
 

@@ -8,9 +8,21 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from genops.core.kinds import CREATE_ONCE, EVENT, JOB, JOB_SET, LEASE, OURS, POD, Kind
+from genops.core.kinds import (
+    ADMISSION_BINDING,
+    ADMISSION_POLICY,
+    CREATE_ONCE,
+    EVENT,
+    JOB,
+    JOB_SET,
+    LEASE,
+    OURS,
+    POD,
+    Kind,
+)
 from genops.core.model import Stage
 from genops.stages import STAGES
+from genops.stages.verdict import policy
 
 Rule = dict[str, Any]
 Right = tuple[str, str]  # group, resource or resource/subresource
@@ -38,6 +50,15 @@ def lease_rules(name: str) -> list[Rule]:
     return [
         {"apiGroups": [LEASE.group], "resources": [LEASE.plural], "verbs": ["create"]},
         {**bounded, "verbs": ["get", "update"]},
+    ]
+
+
+def cluster_rules() -> list[Rule]:
+    """List what is read of the whole cluster: whether the API server vouches for raters, by two names."""
+    kinds = (ADMISSION_POLICY, ADMISSION_BINDING)
+    return [
+        {"apiGroups": [k.group], "resources": [k.plural], "resourceNames": [policy.NAME], "verbs": ["get"]}
+        for k in kinds
     ]
 
 

@@ -59,6 +59,7 @@ class Engine:
         self.stages = {stage.kind: stage for stage in stages}
         self.store, self.wakeups, self.present = Store(), Wakeups(), frozenset(present)
         self._config, self._clock = config or Config(), clock
+        self.vouched = False  # as the last resync found it
 
     async def work(self) -> None:
         """Take keys from the queue until it closes."""
@@ -129,7 +130,7 @@ class Engine:
         self.wakeups.remember(obj.key, targets)
         references = {key: found for target in targets for key in self._named(target) if (found := self.store.get(key))}
         children = self.store.owned_by(obj.uid, stage.owns)
-        seen = Seen(children, references, {}, self.present, self._config)
+        seen = Seen(children, references, {}, self.present, self._config, self.vouched)
         jobs = stage.inspect(obj, seen, self._clock())
         seen = replace(seen, pods={name: await self._pods(obj, seen.child(JOB, name)) for name in jobs})
         now = self._clock()

@@ -18,6 +18,7 @@ from genops.shell.engine import Engine
 from genops.shell.errors import ClusterError
 from genops.shell.pods import pod_seen
 from genops.shell.store import owner_key
+from genops.shell.vouching import vouched
 
 log = logging.getLogger("genops.informing")
 
@@ -52,6 +53,10 @@ class Informing:
         A kind whose listing fails keeps no other from being mended. Raises the first error in the end.
         """
         failed: list[ClusterError] = []
+        try:
+            self._engine.vouched = await vouched(self._engine.cluster)
+        except ClusterError as error:
+            failed.append(error)
         for kind in (*self.whole, *self.labelled):
             try:
                 changed = await self._changed(kind)

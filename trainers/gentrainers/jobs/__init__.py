@@ -10,7 +10,7 @@ from gencontract.codes import Code
 from gentrainers.errors import JobError
 from gentrainers.pod import Job
 
-VERBS = ("prepare", "sweep", "train", "evaluate", "optimize", "serve", "drift")
+VERBS = ("prepare", "sweep", "train", "evaluate", "tally", "optimize", "serve", "drift")
 
 
 def job(verb: str) -> Job:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from gencontract.codes import Code
+from gencontract.deck import DECK
 from gencontract.report import Artifact, Progress, Report
 from gencontract.task import EvaluateTask, Input
 from gencontract.wire import canonical
@@ -186,9 +187,12 @@ def _write(
     pod.progress(Progress(stage="writing the report", step=len(task.metrics), total=len(task.metrics)))
     pod.give_way()
     shown = pages.exhibit(bench, other, lambda tokens: _decoded(dataset, tokens))
+    cards = pages.cards(bench, other, task.pairs, lambda tokens: _decoded(dataset, tokens)) if task.pairs else None
     body = {name: written[name] for name in ("verdict", "summary", "subject", "dataset", "metrics")}
     with artifact.writing(task.output, "report", body) as folder:
         _fill(folder, {**written, "exhibits": shown.texts}, shown.pictures)
+        if cards:
+            _deal(folder, cards)
     return artifact.digest_of(task.output)
 
 
@@ -197,6 +201,14 @@ def _fill(folder: Path, written: dict[str, Any], pictures: dict[str, bytes]) -> 
     for name, data in pictures.items():
         (folder / name).write_bytes(data)
     (folder / "report.html").write_text(pages.evaluation(written, pictures), encoding="utf-8")
+
+
+def _deal(folder: Path, cards: pages.Cards) -> None:
+    """Write the deck that people judge, and the samples it shows."""
+    (folder / DECK).write_bytes(canonical(cards.deck.model_dump(mode="json", by_alias=True, exclude_none=True)))
+    (folder / "deck").mkdir()
+    for name, data in cards.files.items():
+        (folder / name).write_bytes(data)
 
 
 def _decoded(dataset: Dataset, tokens: Any) -> str:

@@ -3,7 +3,8 @@
 Prompts, texts and file names in them are hostile input: templates escape everything, and no page runs script.
 """
 
+from gentrainers.pages.cards import Cards, cards
 from gentrainers.pages.evaluation import evaluation
 from gentrainers.pages.exhibits import Exhibit, exhibit
 
-__all__ = ["Exhibit", "evaluation", "exhibit"]
+__all__ = ["Cards", "Exhibit", "cards", "evaluation", "exhibit"]

@@ -26,7 +26,7 @@ def png(pixels: Bytes) -> bytes:
 
 def grid(images: Bytes, columns: int) -> Bytes:
     """Lay out images [n, height, width, 1 or 3 channels] in rows: [height, width, 3]."""
-    cells = [_enlarged(image) for image in images]
+    cells = [enlarged(image) for image in images]
     height, width = cells[0].shape[:2]
     rows = -(-len(cells) // columns)
     canvas = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), PAPER, np.uint8)
@@ -36,7 +36,8 @@ def grid(images: Bytes, columns: int) -> Bytes:
     return canvas
 
 
-def _enlarged(image: Bytes) -> Bytes:
+def enlarged(image: Bytes) -> Bytes:
+    """Bring one image [height, width, 1 or 3 channels] to three channels and at least SIDE pixels, by whole factors."""
     colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[:, :, :3]
     factor = max(1, -(-SIDE // min(image.shape[:2])))
     return np.asarray(colour.repeat(factor, axis=0).repeat(factor, axis=1), np.uint8)

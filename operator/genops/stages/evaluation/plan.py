@@ -42,8 +42,7 @@ def _refs(subject: Subject, space: str) -> tuple[Key, ...]:
 
 
 def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
-    """Ask for the pods of the Job while its outcome is not recorded."""
-    job = status.current(obj, seen)
-    if job is None or status.measured(obj) or status.failed(obj):
-        return ()
-    return (job["metadata"]["name"],)
+    """Ask for the pods of a Job, that measures or that counts, while its outcome is not recorded."""
+    measures = None if status.measured(obj) or status.failed(obj) else status.current(obj, seen)
+    counts = None if status.told(obj) else status.counter(seen)
+    return tuple(job["metadata"]["name"] for job in (measures, counts) if job)

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from gencontract.deck import MAX_PAIRS
 from gencontract.task import Modality
 from genops.core.blocks import (
     ArtifactStatus,
@@ -21,6 +22,7 @@ from genops.core.expr import (
     any_of,
     at_most,
     at_most_one,
+    compare,
     contains,
     equals,
     exactly_one,
@@ -152,18 +154,35 @@ class Metric(SpecModel):
 class Human(SpecModel):
     """What is asked of people, who judge blinded pairs."""
 
-    pairs: int = Field(ge=1, le=10_000, description="How many pairs are judged.")
-    raters: int = Field(1, ge=1, le=1000, description="How many people judge each pair.")
+    pairs: int = Field(
+        ge=1,
+        le=MAX_PAIRS,
+        description="How many pairs are judged; a tenth more are shown again, and a tenth are gold cards.",
+    )
+    raters: int = Field(1, ge=1, le=10, description="How many people judge each pair; more may share the work.")
     min_agreement: Share | None = Field(
         None, description="Krippendorff's alpha that the raters must reach. Left out, it is only reported."
     )
-    min_win_rate: Share = Field(0.5, description="Share of pairs that the subject must win, ties counted half.")
+    min_win_rate: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Share of pairs, ties counted half, that the subject must be shown to win more than.",
+    )
     question: str = Field(
         "Which one is better?", min_length=1, max_length=500, description="What the raters are asked."
     )
     timeout_seconds: Period | None = Field(None, description="Seconds to wait for verdicts. Left out, for ever.")
     on_timeout: Literal["Inconclusive", "Fail"] = Field(
         "Inconclusive", description="What the verdict is when the time is over."
+    )
+
+    rules: ClassVar[Rules] = (
+        Constraint(
+            when(present("minAgreement"), compare("raters", ">=", 2)),
+            "raters must be at least 2 with minAgreement: one person agrees with nobody",
+            "raters",
+        ),
     )
 
 
@@ -260,12 +279,20 @@ class MetricStatus(StatusModel):
 
 
 class HumanStatus(StatusModel):
-    """What people said so far."""
+    """What people said. Who won is not known, to anyone, before all have spoken."""
 
-    received: Count | None = Field(None, description="Verdicts that have come.")
+    received: Count | None = Field(None, description="Verdicts that count.")
     required: Count | None = Field(None, description="Verdicts that are needed.")
-    win_rate: Number | None = Field(None, description="Share of pairs that the subject won.")
+    ignored: Count | None = Field(None, description="Verdicts that do not count: a second one, or one too many.")
+    win_rate: Number | None = Field(None, description="Share of pairs that the subject won, ties counted half.")
+    win_rate_low: Number | None = Field(None, description="Lower end of its interval.")
+    win_rate_high: Number | None = Field(None, description="Upper end of its interval.")
     agreement: Number | None = Field(None, description="Krippendorff's alpha.")
+    agreement_low: Number | None = Field(None, description="Lower end of its interval.")
+    agreement_high: Number | None = Field(None, description="Upper end of its interval.")
+    consistency: Number | None = Field(None, description="Share of repeated cards that were judged as before.")
+    gold: Number | None = Field(None, description="Share of gold cards that were judged rightly.")
+    set_aside: Count | None = Field(None, description="People whose verdicts do not count, for their gold cards.")
 
 
 class Inputs(StatusModel):

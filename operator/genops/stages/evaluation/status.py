@@ -4,18 +4,17 @@ The numbers, once written into the status, are a fact: the Job may go. So is the
 not change it. What was judged is fixed when the Job is made, by digest, even if a newer model comes meanwhile.
 """
 
-import hashlib
-from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from gencontract import layout
 from gencontract.codes import Code, meaning
 from gencontract.report import Report
 from genops.core.conditions import Condition, is_true
 from genops.core.jobs import Failure, JobFacts, age, read_job
-from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_TRAINING_JOB, GEN_VERDICT, JOB
-from genops.core.model import Happening, Key, Manifest, Resource, Seen
+from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_TRAINING_JOB, JOB
+from genops.core.model import Happening, Key, Manifest, PodSeen, Resource, Seen
 from genops.core.names import child_name
 from genops.core.reasons import Reason
 from genops.core.reporting import (
@@ -24,13 +23,14 @@ from genops.core.reporting import (
     artifact_status,
     data_of,
     metric_status,
-    number,
     progress_status,
     usage_status,
     weights_of,
 )
 from genops.core.rules import Rule, always, first
-from genops.stages.evaluation.spec import Human, Spec, Subject
+from genops.stages.evaluation import people
+from genops.stages.evaluation.people import TALLY, People
+from genops.stages.evaluation.spec import Spec, Subject
 
 ROLE = "evaluate"
 MEASURED = ("score", "metrics", "report", "usage")
@@ -78,32 +78,6 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class People:
-    """What people said so far. `verdict` is empty while they are waited for."""
-
-    received: int
-    required: int
-    win_rate: float | None = None
-    agreement: float | None = None
-    verdict: str = ""
-    reason: str = Reason.WAITING_FOR_HUMANS
-
-    @property
-    def status(self) -> Manifest:
-        """`status.human`."""
-        said = {"received": self.received, "required": self.required}
-        rates = {"winRate": self.win_rate, "agreement": self.agreement}
-        return said | {k: number(v) for k, v in rates.items() if v is not None}
-
-    @property
-    def says(self) -> str:
-        """What people should read."""
-        won = "" if self.win_rate is None else f", the subject won {self.win_rate:.0%}"
-        agreed = "" if self.agreement is None else f", agreement {self.agreement:.2f}"
-        return f"{self.received} of {self.required} verdicts have come{won}{agreed}"
-
-
-@dataclass(frozen=True)
 class Facts:
     """The world of one GenEvaluation, read once."""
 
@@ -117,6 +91,8 @@ class Facts:
     unsupported: str
     numbers: Numbers | None
     people: People | None
+    tally: JobFacts  # the Job that counts what people said
+    tally_manifest: Manifest | None
     told: Manifest  # the verdict with its message, where it was written before
     failure: Failure | None
     failed: bool
@@ -134,6 +110,16 @@ class Facts:
         """Say whether people are still waited for. A model that failed by its numbers needs no people."""
         hopeless = "Quantitative" in self.requires and self.numbers is not None and self.numbers.verdict == "Failed"
         return self.people is not None and not self.people.verdict and not hopeless
+
+    @property
+    def counting(self) -> bool:
+        """Say whether all that people were asked for has come, and is being counted."""
+        return self.waits and self.people is not None and self.people.ballots is not None
+
+    @property
+    def uncounted(self) -> bool:
+        """Say whether the count failed for good."""
+        return self.counting and (self.tally.finished or self.failed)
 
     @property
     def parts(self) -> tuple[tuple[str, str], ...]:
@@ -177,10 +163,12 @@ class Facts:
 def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
     """Read the world into facts."""
     manifest = current(obj, seen)
-    job = read_job(manifest, seen.pods.get(manifest["metadata"]["name"], ()) if manifest else ())
+    job = read_job(manifest, _pods_of(manifest, seen))
     inputs = read_inputs(obj, seen)
     numbers = _numbers(obj, job)
-    failure = _failure(obj, job, numbers)
+    tally_manifest = counter(seen)
+    tally = read_job(tally_manifest, _pods_of(tally_manifest, seen))
+    failure = _failure(obj, job, numbers, tally)
     facts = Facts(
         requires=tuple(obj.spec.decision.requires),
         deleting=obj.deleting,
@@ -191,8 +179,10 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         expired=_expired(obj, manifest, now),
         unsupported=_unsupported(obj.spec),
         numbers=numbers,
-        people=_people(obj, seen, now) if numbers or measured(obj) else None,
-        told=_told(obj),
+        people=people.read(obj, seen, tally, now, _asked_since(obj)) if numbers else None,
+        tally=tally,
+        tally_manifest=tally_manifest,
+        told=told(obj),
         failure=failure,
         failed=failed(obj) or (failure is not None and job.finished and numbers is None),
         progress=progress_status(job.progress) or obj.status.get("progress"),
@@ -204,7 +194,8 @@ def identity(obj: Resource[Spec], digests: Manifest) -> Manifest:
     """Everything that decides what the numbers will be."""
     without = set(Spec.mutable) | {"human"}
     spec = obj.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=without)
-    return {**spec, "inputs": digests}
+    shown = {"pairs": obj.spec.human.pairs} if obj.spec.human else {}
+    return {**spec, **shown, "inputs": digests}
 
 
 def current(obj: Resource[Spec], seen: Seen) -> Manifest | None:
@@ -212,11 +203,25 @@ def current(obj: Resource[Spec], seen: Seen) -> Manifest | None:
 
     It is not looked up by its name later, since a newer operator may name it otherwise, and leaves it alone.
     """
-    jobs = [j for j in seen.children.get(JOB, ()) if "deletionTimestamp" not in j["metadata"]]
-    if obj.status.get("inputs") and jobs:
-        return jobs[0]
+    made = _job_of(ROLE, seen)
+    if obj.status.get("inputs") and made:
+        return made
     inputs = read_inputs(obj, seen).digests
     return seen.child(JOB, child_name(obj.name, ROLE, [obj.uid, identity(obj, inputs)]))
+
+
+def counter(seen: Seen) -> Manifest | None:
+    """Find the Job that counts what people said."""
+    return _job_of(TALLY, seen)
+
+
+def _job_of(role: str, seen: Seen) -> Manifest | None:
+    jobs = [j for j in seen.children.get(JOB, ()) if "deletionTimestamp" not in j["metadata"]]
+    return next((j for j in jobs if j["metadata"].get("labels", {}).get(layout.LABEL_ROLE) == role), None)
+
+
+def _pods_of(manifest: Manifest | None, seen: Seen) -> tuple[PodSeen, ...]:
+    return seen.pods.get(manifest["metadata"]["name"], ()) if manifest else ()
 
 
 def measured(obj: Resource[Spec]) -> bool:
@@ -303,9 +308,13 @@ def _from_report(said: Report) -> Manifest:
     return {k: v for k, v in found.items() if v is not None}
 
 
-def _failure(obj: Resource[Spec], job: JobFacts, numbers: Numbers | None) -> Failure | None:
-    """Why measuring failed. What was recorded is read back, since its pod may have gone."""
+def _failure(obj: Resource[Spec], job: JobFacts, numbers: Numbers | None, tally: JobFacts) -> Failure | None:
+    """Why measuring or counting failed. What was recorded is read back, since its pod may have gone."""
     last = obj.status.get("lastFailure")
+    if tally.failed and tally.failure:
+        return tally.failure
+    if tally.succeeded and (tally.report is None or tally.report.verdict is None):
+        return Failure(Reason.NO_REPORT, "The pod that counted left no verdict; delete its Job to count again")
     if last and (numbers or is_true(obj.status, "Failed")):
         return _recorded_failure(last)
     if job.succeeded and numbers is None:
@@ -324,7 +333,7 @@ def _recorded_failure(last: Manifest) -> Failure:
     )
 
 
-def _told(obj: Resource[Spec]) -> Manifest:
+def told(obj: Resource[Spec]) -> Manifest:
     """The final verdict as it was written, or nothing."""
     found = _condition(obj, "Complete")
     if found.get("status") != "True" or "verdict" not in obj.status:
@@ -349,101 +358,24 @@ def _ended_at(manifest: Manifest | None) -> str:
     return str(ends[0].get("lastTransitionTime") or "") if ends else ""
 
 
+def _asked_since(obj: Resource[Spec]) -> str:
+    """When people were first asked; empty before."""
+    asked = _condition(obj, "Human")
+    return str(asked.get("lastTransitionTime") or "") if asked.get("status") == "False" else ""
+
+
 def _wake_after(obj: Resource[Spec], facts: Facts, now: datetime) -> float | None:
     if facts.deleting:
         return None
     if facts.job.poll_after and not facts.numbers:
         return facts.job.poll_after
-    left = [] if not facts.waits or facts.complete else [_patience(obj, now)]
+    human, asked = obj.spec.human, facts.waits and not facts.complete and not facts.counting
+    left = [people.patience(human, now, _asked_since(obj))] if human and asked else []
     ttl, ended = obj.spec.ttl_seconds_after_finished, _ended_at(facts.manifest)
     if ttl is not None and ended and not facts.expired:
         left.append(ttl - age(ended, now))
     known = [seconds for seconds in left if seconds is not None]
     return max(1.0, min(known)) if known else None
-
-
-# --- people ----------------------------------------------------------------------------------------------------------
-
-
-def subject_is_a(uid: str, pair: int) -> bool:
-    """Say which side of a blinded pair the subject is on: a coin that everyone throws alike.
-
-    >>> [subject_is_a("4f1c", pair) for pair in range(6)]
-    [False, False, True, False, True, True]
-    """
-    return hashlib.sha256(f"{uid}/{pair}".encode()).digest()[0] % 2 == 0
-
-
-def agreement(units: list[list[str]]) -> float | None:
-    """Krippendorff's alpha for nominal data (Krippendorff 2004, ch. 11); None where no pair had two raters.
-
-    Where all chose the same everywhere it is 0 / 0; as nobody disagreed, that is agreement.
-
-    >>> agreement([["A", "A"], ["B", "B"]]), agreement([["A", "A"], ["A", "A"]]), agreement([["A"], ["B"]])
-    (1.0, 1.0, None)
-    """
-    pairable = [Counter(unit) for unit in units if len(unit) > 1]
-    totals = sum(pairable, Counter[str]())
-    n = sum(totals.values())
-    expected = sum(a * (n - a) for a in totals.values())
-    if expected == 0:
-        return 1.0 if n else None
-    observed = sum(sum(a * (m.total() - a) for a in m.values()) / (m.total() - 1) for m in pairable)
-    return 1 - (n - 1) * observed / expected
-
-
-def _people(obj: Resource[Spec], seen: Seen, now: datetime) -> People | None:
-    human = obj.spec.human
-    if human is None or "Human" not in obj.spec.decision.requires:
-        return None
-    choices = _choices(obj, human, seen)
-    received, required = sum(map(len, choices.values())), human.pairs * human.raters
-    points = {"subject": 1.0, "Tie": 0.5}
-    won = [points.get(choice, 0.0) for unit in choices.values() for choice in unit]
-    win_rate = sum(won) / len(won) if won else None
-    people = People(received, required, win_rate, agreement(list(choices.values())))
-    return _judged(people, human, _patience(obj, now))
-
-
-def _choices(obj: Resource[Spec], human: Human, seen: Seen) -> dict[int, list[str]]:
-    """What was chosen for each pair, the first `raters` verdicts of each; who was A and who B is resolved."""
-    found: dict[int, list[str]] = defaultdict(list)
-    verdicts = [v for v in seen.referred(GEN_VERDICT) if v["spec"]["evaluationRef"]["name"] == obj.name]
-    for verdict in sorted(verdicts, key=lambda v: str(v["metadata"].get("creationTimestamp", ""))):
-        pair, choice = int(verdict["spec"]["pair"]), str(verdict["spec"]["choice"])
-        if pair < human.pairs and len(found[pair]) < human.raters:
-            found[pair].append(_unblinded(obj.uid, pair, choice))
-    return found
-
-
-def _unblinded(uid: str, pair: int, choice: str) -> str:
-    if choice not in ("A", "B"):
-        return choice
-    return "subject" if (choice == "A") is subject_is_a(uid, pair) else "other"
-
-
-def _judged(people: People, human: Human, patience: float | None) -> People:
-    """Conclude once all verdicts are there, or the time is over."""
-    if people.received < people.required:
-        if patience is None or patience > 0:
-            return people
-        verdict = "Failed" if human.on_timeout == "Fail" else "Inconclusive"
-        return replace(people, verdict=verdict, reason=Reason.HUMANS_TIMED_OUT)
-    if human.min_agreement is not None and (people.agreement or 0.0) < human.min_agreement:
-        return replace(people, verdict="Inconclusive", reason=Reason.RATERS_DISAGREE)
-    if people.win_rate is not None and people.win_rate >= human.min_win_rate:
-        return replace(people, verdict="Passed", reason=Reason.PREFERRED)
-    return replace(people, verdict="Failed", reason=Reason.NOT_PREFERRED)
-
-
-def _patience(obj: Resource[Spec], now: datetime) -> float | None:
-    """Seconds that are left for people to answer, from the moment they were first asked; None for ever."""
-    limit = obj.spec.human.timeout_seconds if obj.spec.human else None
-    if limit is None:
-        return None
-    asked = _condition(obj, "Human")
-    since = asked.get("lastTransitionTime") if asked.get("status") == "False" else None
-    return float(limit) if since is None else limit - age(since, now)
 
 
 # --- saying ----------------------------------------------------------------------------------------------------------
@@ -460,6 +392,8 @@ UNSUPPORTED = meaning(Code.UNSUPPORTED).reason
 RULES: tuple[Rule[Facts], ...] = (
     Rule(lambda f: f.deleting, "Deleting", Reason.DELETING, "The object is being removed"),
     Rule(lambda f: f.complete, "Complete", FROM_VERDICT, "{why}"),
+    Rule(lambda f: f.uncounted, "Failed", FROM_FAILURE, "{failure}"),
+    Rule(lambda f: f.counting, "Running", Reason.COUNTING, "{people}, and are counted"),
     Rule(lambda f: f.numbers is not None, "WaitingForHumans", Reason.WAITING_FOR_HUMANS, "{people}"),
     Rule(lambda f: bool(f.unsupported), "Failed", UNSUPPORTED, "{unsupported}"),
     Rule(lambda f: f.failed, "Failed", FROM_FAILURE, "{failure}"),
@@ -500,7 +434,7 @@ def _status(facts: Facts, rule: Rule[Facts]) -> Manifest:
         "inputs": facts.fixed if facts.job.exists or facts.numbers or facts.failed or facts.startable else None,
         "human": human,
         "progress": facts.progress if running else None,
-        "lastFailure": facts.failure.status(ROLE) if facts.failure else None,
+        "lastFailure": facts.failure.status(TALLY if facts.uncounted else ROLE) if facts.failure else None,
         **(facts.numbers.said if facts.numbers else {}),
     }
     return {k: v for k, v in said.items() if v}

@@ -1,11 +1,11 @@
-"""GenVerdict: what one rater said about one pair. Who said it is in the API server's own audit trail."""
+"""GenVerdict: what one rater said about one pair. Who said it is vouched for by the API server: policy.py."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from genops.core.blocks import Ref, Standing
-from genops.core.schema import AGE, Column, Definition, SpecModel, Time
+from genops.core.schema import AGE, Column, Definition, SpecModel
 
 KIND = "GenVerdict"
 
@@ -25,7 +25,10 @@ class Spec(SpecModel):
     """The verdict. It is created once and never changed."""
 
     evaluation_ref: Ref = Field(description="The GenEvaluation that asked.")
-    pair: int = Field(ge=0, le=100_000, description="Number of the pair, as the review page shows it.")
+    rater: str = Field(
+        min_length=1, max_length=1024, description="Who judged: the name by which the API server knows the sender."
+    )
+    pair: int = Field(ge=0, le=100_000, description="Number of the card, as `genops review` shows it.")
     choice: Literal["A", "B", "Tie", "Bad"] = Field(
         description="The better sample of the pair, Tie when they are equal, Bad when neither will do."
     )
@@ -36,10 +39,7 @@ class Spec(SpecModel):
 
 
 class Status(Standing):
-    """Whether the verdict counts."""
-
-    counted: bool | None = Field(None, description="Whether the GenEvaluation has counted it.")
-    counted_at: Time | None = Field(None, description="When it was counted.")
+    """Nothing is written here: how many verdicts count stands at the GenEvaluation."""
 
 
 DEFINITION = Definition(
@@ -52,7 +52,8 @@ DEFINITION = Definition(
     selectable=(".spec.evaluationRef.name",),
     columns=(
         Column("Evaluation", ".spec.evaluationRef.name", description="The GenEvaluation that asked"),
-        Column("Pair", ".spec.pair", "integer", "Number of the pair"),
+        Column("Rater", ".spec.rater", description="Who judged"),
+        Column("Pair", ".spec.pair", "integer", "Number of the card"),
         Column("Choice", ".spec.choice", description="What the rater chose"),
         AGE,
     ),
