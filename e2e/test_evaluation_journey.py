@@ -1,12 +1,14 @@
 """GenEvaluation on a real API server: a trained flow is measured and judged, by numbers and by people."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from places import Place, a_place, evaluation, said, train_digits
 
-from genops.stages.evaluation.status import subject_is_a
+from gencontract.deck import DECK, Deck
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("evaluation")]
 
@@ -69,14 +71,31 @@ def test_weights_that_are_not_the_ones_that_were_named_stop_it(place: Place) -> 
 
 
 def test_people_decide(place: Place) -> None:
-    human = {"pairs": 2, "raters": 1}
+    human = {"pairs": 8, "raters": 1}
     place.make("GenEvaluation", "asked", evaluation(human=human, decision={"requires": ["Quantitative", "Human"]}))
     waiting = place.phase("genevaluation", "asked", "WaitingForHumans", "Failed")
-    assert (waiting["verdict"], waiting["human"]["required"]) == ("Inconclusive", 2)
-    uid = place.get("genevaluation", "asked")["metadata"]["uid"]
-    for pair in range(2):
-        choice = "A" if subject_is_a(uid, pair) else "B"
-        place.make("GenVerdict", f"rater-{pair}", {"evaluationRef": {"name": "asked"}, "pair": pair, "choice": choice})
-    status = place.phase("genevaluation", "asked", "Complete", seconds=60)
-    assert status["verdict"] == "Passed"
-    assert status["human"] == {"received": 2, "required": 2, "winRate": "1"}
+    assert (waiting["verdict"], waiting["human"]) == ("Inconclusive", {"received": 0, "required": 10})
+    deck = deck_of(place, waiting)
+    me = json.loads(place.kubectl("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
+    for number in range(len(deck.cards)):
+        choice = "A" if deck.first_is_a(me, number) else "B"
+        said = {"evaluationRef": {"name": "asked"}, "rater": me, "pair": number, "choice": choice}
+        place.make("GenVerdict", f"rater-{number}", said)
+    status = place.phase("genevaluation", "asked", "Complete", "Failed")
+    assert status["verdict"] == "Passed", status
+    people = status["human"]
+    assert (people["received"], people["winRate"], people["consistency"], people["gold"]) == (10, "1", "1", "1")
+    assert float(people["winRateLow"]) > 0.5
+    assert "won 100% of 8 pairs" in said_of(status, "Human")
+
+
+def deck_of(place: Place, status: dict[str, Any]) -> Deck:
+    """Read the deck where the pod has put it, as an owner of the store may."""
+    claim, _, folder = status["report"]["uri"].removeprefix("pvc://").partition("/")
+    volume = place.get("pvc", claim)["spec"]["volumeName"]
+    path = Path(place.get("pv", volume)["spec"]["local"]["path"]) / folder / DECK
+    return Deck.model_validate_json(path.read_bytes())
+
+
+def said_of(status: dict[str, Any], kind: str) -> str:
+    return str(said(status, kind)["message"])

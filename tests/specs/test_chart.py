@@ -12,7 +12,7 @@ from genops.generate import chart, cli, rbac
 from genops.stages import STAGES
 
 TEMPLATES = cli.repository() / chart.CHART / "templates"
-RULES = [*rbac.rules(), *rbac.lease_rules("genops-operator")]
+RULES = [*rbac.rules(), *rbac.lease_rules("genops-operator"), *rbac.cluster_rules()]
 
 
 def verbs(group: str, resource: str) -> set[str]:
