@@ -131,8 +131,8 @@ class Seen:
     pods: Mapping[str, tuple[PodSeen, ...]] = field(default_factory=dict)  # by Job name
     present: frozenset[Kind] = frozenset()  # optional kinds that the cluster serves
     config: Config = field(default_factory=Config)
-    vouched: bool = False  # whether the API server checks who gives a verdict
     answers: Mapping[str, Answer] = field(default_factory=dict)  # by the name of the question
+    vouched: bool = False  # whether the API server checks who gives a verdict
     terminating: bool = False  # the namespace is being removed: nothing can be made in it any more
 
     def answer(self, name: str) -> Answer:

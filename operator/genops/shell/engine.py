@@ -130,7 +130,7 @@ class Engine:
         self.wakeups.remember(obj.key, targets)
         references = {key: found for target in targets for key in self._named(target) if (found := self.store.get(key))}
         children = self.store.owned_by(obj.uid, stage.owns)
-        seen = Seen(children, references, {}, self.present, self._config, self.vouched)
+        seen = Seen(children, references, {}, self.present, self._config, vouched=self.vouched)
         jobs = stage.inspect(obj, seen, self._clock())
         seen = replace(seen, pods={name: await self._pods(obj, seen.child(JOB, name)) for name in jobs})
         now = self._clock()
