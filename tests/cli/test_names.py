@@ -2,7 +2,8 @@
 
 import pytest
 
-from genops.cli.story.names import Misnamed, choose, kind_of, parse, short
+from genops.cli.story.errors import Misnamed, Nothing
+from genops.cli.story.names import choose, kind_of, parse, short
 from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_MODEL, GEN_TRAINING_JOB, OURS
 from genops.core.model import Key
 
@@ -66,6 +67,6 @@ def test_what_fits_nothing_is_said_with_what_would(words: list[str], says: str) 
     ],
 )
 def test_what_is_not_there_is_said_with_what_is(words: list[str], says: str) -> None:
-    with pytest.raises(LookupError) as missing:
+    with pytest.raises(Nothing) as missing:
         choose(parse(words), DIGITS)
-    assert says in missing.value.args[0]
+    assert says in str(missing.value)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gencontract.layout import CONTAINER, GROUP
-from genops.cli.story.names import Misnamed, choose, parse
+from genops.cli.story.errors import Misnamed, Nothing
+from genops.cli.story.names import choose, parse
 from genops.cli.story.world import BENEATH, World
 from genops.core.kinds import EVENT, JOB_SET, OURS, POD, Kind
 from genops.core.model import Key, Manifest
@@ -26,10 +27,6 @@ EXIT_CODES: Mapping[int, str] = {
     MISUSED: "The command line is wrong; the message names the argument",
     NOTHING: "There is no such object, or nothing of it to show or to approve",
 }
-
-
-class Nothing(LookupError):
-    """There is nothing to show or to do; the message says why."""
 
 
 class OutOfReach(RuntimeError):
@@ -97,8 +94,8 @@ def run(
         return asyncio.run(connected())
     except Misnamed as error:
         code, text = MISUSED, str(error)
-    except LookupError as error:
-        code, text = NOTHING, str(error.args[0])
+    except Nothing as error:
+        code, text = NOTHING, str(error)
     except (OutOfReach, ClusterError) as error:
         code, text = REFUSED, _said(error)
     complain(f"genops {name}: {text}")
@@ -116,7 +113,7 @@ async def reach(args: argparse.Namespace) -> AsyncIterator[Reach]:
 
 
 def chosen(args: argparse.Namespace, world: World, kinds: Iterable[Kind] = OURS) -> Key:
-    """Find the object that the command line names. Raises Misnamed, or LookupError."""
+    """Find the object that the command line names. Raises Misnamed, or Nothing."""
     named = parse(args.object)
     if named.kind and named.kind not in kinds:
         raise Misnamed(f"KIND {named.kind} does not fit here; it takes {', '.join(k.kind for k in kinds)}")

@@ -42,6 +42,11 @@ def as_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def verbatim(text: str) -> None:
+    """Print a line as it is, at once."""
+    print(text, flush=True)
+
+
 def complain(text: str) -> None:
     """Say on standard error what is wrong."""
     print(text, file=sys.stderr)

@@ -3,8 +3,9 @@
 import argparse
 
 from genops.cli import showing
-from genops.cli.reach import DONE, Nothing, Reach, arguments, chosen, run
+from genops.cli.reach import DONE, Reach, arguments, chosen, run
 from genops.cli.story.branches import Row, as_json, draw, grow, roots, title
+from genops.cli.story.errors import Nothing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genops.cli.story.causes import name_of
+from genops.cli.story.drawing import rows
 from genops.cli.story.standing import Standing, progress, standing, verdict_of
 from genops.cli.story.world import World, run_of
 from genops.core.kinds import GEN_DEPLOYMENT, GEN_EVALUATION, GEN_TRAINING_JOB, OURS
@@ -50,15 +51,7 @@ def roots(world: World) -> list[Key]:
 
 def draw(branch: Branch) -> Iterator[Row]:
     """Draw a tree line by line."""
-    yield Row("", branch)
-    yield from _draw_below(branch, "")
-
-
-def _draw_below(branch: Branch, before: str) -> Iterator[Row]:
-    for i, child in enumerate(branch.below):
-        last = i == len(branch.below) - 1
-        yield Row(f"{before}{'└─ ' if last else '├─ '}", child)
-        yield from _draw_below(child, f"{before}{'   ' if last else '│  '}")
+    yield from (Row(strokes, each) for strokes, each in rows(branch, lambda b: b.below))
 
 
 def as_json(branch: Branch) -> dict[str, Any]:

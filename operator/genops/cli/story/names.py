@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from gencontract.layout import GROUP
+from genops.cli.story.errors import Misnamed, Nothing
 from genops.core.kinds import OURS, Kind
 from genops.core.model import Key
 from genops.stages.definitions import DEFINITIONS
@@ -17,10 +18,6 @@ _KINDS = {kind.kind: kind for kind in OURS}
 _WORDS = {
     word: _KINDS[d.kind] for d in DEFINITIONS for word in (d.singular, d.plural, f"{d.plural}.{GROUP}", *d.short_names)
 }
-
-
-class Misnamed(ValueError):
-    """An object was named in a way that fits none or several; the message says what would fit."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def parse(words: Sequence[str]) -> Named:
 
 
 def choose(named: Named, known: Iterable[Key]) -> Key:
-    """Find the one object that was meant among those there are. Raises Misnamed, or LookupError where there is none.
+    """Find the one object that was meant among those there are. Raises Misnamed, or Nothing where there is none.
 
     A name alone that a GenModel has stands for it, since the objects it made are told with it.
     """
@@ -87,7 +84,7 @@ def choose(named: Named, known: Iterable[Key]) -> Key:
         return models[0]
     if found:
         raise Misnamed(f"NAME {named.name!r} fits {', '.join(map(short, found))}; write one of these")
-    raise LookupError(_missing(named, keys))
+    raise Nothing(_missing(named, keys))
 
 
 def _missing(named: Named, keys: Sequence[Key]) -> str:

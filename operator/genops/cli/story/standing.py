@@ -106,7 +106,11 @@ def span(seconds: float) -> str:
 
 def progress(manifest: Manifest | None) -> str:
     """Say how far an object is, where it says so itself."""
-    said = ((manifest or {}).get("status") or {}).get("progress") or {}
+    return how_far(((manifest or {}).get("status") or {}).get("progress") or {})
+
+
+def how_far(said: Manifest) -> str:
+    """Write a progress as status has it in a few words."""
     parts = []
     if said.get("totalSteps"):
         parts.append(f"step {said.get('step', 0)} of {said['totalSteps']}")

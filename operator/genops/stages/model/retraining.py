@@ -29,6 +29,7 @@ class Asked:
     cause: str
     held: str = ""  # what it waits for, for people; empty when it may start
     until: datetime | None = None  # when time alone lets it go on
+    by: str = ""  # the annotation by which a person lets it go on
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def asked(obj: Resource[Spec], deployment: Manifest, past: Past, news: News, now
         when = f"there is room at {timestamp(room)}, or raise it" if room else "raise it to go on"
         return Asked(number, why, f"budget.{spent} is used up; {when}", room)
     if why != "Manual" and _unapproved(obj, number):
-        return Asked(number, why, f"annotate the GenModel with {APPROVE_RETRAINING}={number} to start it")
+        held = f"annotate the GenModel with {APPROVE_RETRAINING}={number} to start it"
+        return Asked(number, why, held, by=APPROVE_RETRAINING)
     return Asked(number, why)
 
 
