@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from towns import IDEA, SPACE, Town
 from toy import TOY, Bench
 
 from genops.core.conditions import Condition
-from genops.core.kinds import CONFIG_MAP, EVENT, GEN_DATASET, GEN_MODEL, JOB
+from genops.core.kinds import CONFIG_MAP, EVENT, GEN_DATASET, GEN_MODEL, GEN_TRAINING_JOB, JOB
 from genops.core.model import Answer, Key, Plan, Seen
 from genops.core.reasons import Reason
 from genops.shell.errors import ApiError, Unreachable
@@ -297,3 +298,14 @@ async def test_what_is_asked_of_a_moment_is_answered_to_a_plan_of_that_moment() 
     await bench.create()
     await bench.settle()
     assert bench.status()["phase"] == "Known"
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_whom_our_own_writes_concern_is_looked_at_whenever_the_watch_tells_of_them(late: bool) -> None:
+    """The answer to a write is kept at once, so that the watch's word for it is no news and wakes nobody."""
+    town = await Town(late).make(GEN_MODEL, "digits", IDEA)
+    assert town.job_of(GEN_DATASET, "digits-1"), "what a model made is looked at"
+    await town.prepared("digits-1")
+    assert town.job_of(GEN_TRAINING_JOB, "digits-1"), "a model hears of what it made"
+    await town.trained("digits-1")
+    assert town.world().status(Key(GEN_MODEL, SPACE, "digits"))["phase"] == "Evaluating"

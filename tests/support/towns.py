@@ -56,14 +56,16 @@ IDEA: Manifest = {
 
 
 class Town:
-    """One namespace."""
+    """One namespace. Where `late`, the watch tells of a write only after the write's own answer, as it often does."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: bool = False) -> None:
         self.now = NOW
+        self.untold: list[tuple[Kind, str, Manifest]] = []
         self.cluster = FakeCluster()
         self.queue: WorkQueue[Key] = WorkQueue(jitter=lambda: 0.0)
         self.engine = Engine(self.cluster, STAGES, self.queue, Config(), clock=lambda: self.now)
-        self.cluster.listener = Informing(self.engine, also=frozenset(OURS)).arrived
+        self.arrived = Informing(self.engine, also=frozenset(OURS)).arrived
+        self.cluster.listener = (lambda *event: self.untold.append(event)) if late else self.arrived
 
     def world(self) -> World:
         """Read the namespace."""
@@ -88,7 +90,11 @@ class Town:
 
     async def settle(self) -> "Town":
         """Let the operator look until nothing is left to look at."""
-        while len(self.queue):
+        while len(self.queue) or self.untold:
+            while self.untold:
+                self.arrived(*self.untold.pop(0))
+            if not len(self.queue):
+                break
             key = await self.queue.get()
             assert key is not None
             await self.engine.reconcile(key)

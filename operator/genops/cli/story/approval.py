@@ -38,7 +38,7 @@ def approval(key: Key, world: World, now: datetime) -> Approval:
     if facts.asked and facts.asked.by:
         run = str(facts.asked.number)
         return Approval(
-            facts.asked.by, run, f"Run {run} of {name_of(key)}, asked for by {facts.asked_by}, may start now"
+            facts.asked.by, run, f"Run {run} of {name_of(key)}, asked for by {facts.asked.cause}, may start now"
         )
     held = f"; run {facts.asked.number} is asked for, and {facts.asked.held}" if facts.asked else ""
     stands = standing(key, world.get(key))
