@@ -190,8 +190,8 @@ class TallyTask(Wire):
 
 
 class Tolerance(Wire):
-    atol: float = 1e-3
-    rtol: float = 1e-3
+    atol: float = Field(1e-3, ge=0, allow_inf_nan=False)
+    rtol: float = Field(1e-3, ge=0, allow_inf_nan=False)
 
 
 class OptimizeTask(Wire):
@@ -205,7 +205,7 @@ class OptimizeTask(Wire):
     fallback: bool = True
     objective: Literal["latency", "throughput"] = "latency"
     hardware: str = "host"
-    model_name: str = "generator"
+    model_name: str = Field("generator", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     model_version: int = Field(1, ge=1)
     server: dict[str, Any] = {}  # instances, dynamicBatching
     cache: str | None = None

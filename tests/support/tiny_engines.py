@@ -84,7 +84,9 @@ def an_engine(folder: Path, **fields: Any) -> Artifact:
 
 def a_dataset(folder: Path, rows: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None = None) -> Input:
     """Write images, and their classes if given, as a dataset with a train split only."""
-    body = {"format": "images", "splits": {"train": {"samples": len(rows), "digest": "sha256:" + "0" * 64}}}
+    image = dict(zip(("height", "width", "channels"), rows.shape[1:], strict=True))
+    splits = {"train": {"samples": len(rows), "digest": "sha256:" + "0" * 64}}
+    body = {"format": "images", "image": image, "splits": splits}
     with artifact.writing(str(folder), "dataset", body) as scratch:
         (scratch / "train").mkdir()
         np.save(scratch / "train/x.npy", rows)

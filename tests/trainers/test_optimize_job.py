@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from tiny_engines import a_dataset, a_model, a_pod, a_task
 
 from gencontract.codes import Code
@@ -185,3 +186,16 @@ def test_a_model_that_was_changed_is_refused(home: Path) -> None:
     with pytest.raises(JobError, match=r"weights\.safetensors") as caught:
         optimize.run(a_task(home, model=subject), a_pod())
     assert caught.value.code == Code.DIGEST_MISMATCH
+
+
+def test_a_dataset_of_other_things_is_refused(home: Path, subject: Input) -> None:
+    other = a_dataset(home / "wider", np.zeros((4, 12, 8, 1), np.uint8))
+    with pytest.raises(JobError, match="holds height 12, the model makes height 8") as caught:
+        optimize.run(a_task(home, model=subject, dataset=other), a_pod())
+    assert caught.value.code == Code.BAD_CONFIG
+
+
+@pytest.mark.parametrize("fields", [{"model_name": "../x"}, {"tolerance": {"atol": float("nan")}}])
+def test_a_task_that_could_do_harm_is_no_task(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        a_task(Path("."), model=Input(uri="m"), **fields)

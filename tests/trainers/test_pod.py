@@ -134,7 +134,7 @@ def test_a_process_knows_which_of_several_it_is(case: tuple[dict[str, str], int]
 def test_every_verb_of_the_contract_has_a_job_and_no_other_has() -> None:
     for verb in VERBS:
         assert callable(job(verb))
-    with pytest.raises(JobError, match="verb 'paint' is not known; known are prepare, train"):
+    with pytest.raises(JobError, match="verb 'paint' is not known; known are prepare, sweep, train"):
         job("paint")
 
 

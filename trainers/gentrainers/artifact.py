@@ -53,11 +53,12 @@ def sha256_bytes(data: bytes) -> str:
 def writing(uri: str, kind: str, body: dict[str, Any]) -> Iterator[Path]:
     """Give a scratch folder; when the block ends well, seal it with a manifest and put it at `uri`.
 
-    The block may change `body` until its end. A block that raises leaves nothing at `uri`. What stood at `uri` before
-    is replaced only after the new folder is whole. Raises JobError(STORE_FULL) when the disk is full.
+    The block may change `body` until its end. A block that raises leaves nothing at `uri`. An artifact of that kind
+    that stood at `uri` before is replaced only after the new folder is whole; anything else is never replaced.
+    Raises JobError(STORE_FULL) when the disk is full, and as `check_place` does.
     """
-    remote = is_remote(uri)
-    target = None if remote else local_path(uri)
+    check_place(uri, kind)
+    target = None if is_remote(uri) else local_path(uri)
     with store_errors(uri):
         if target:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,34 @@ def writing(uri: str, kind: str, body: dict[str, Any]) -> Iterator[Path]:
                 _upload(scratch, uri)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_place(uri: str, kind: str) -> None:
+    """See that an artifact of a kind may be written to `uri`: nothing is there, or one of its kind.
+
+    Raises JobError(BAD_CONFIG) for another artifact or a folder of other files, since a write takes their place.
+    """
+    names = listing(uri)
+    if not names:
+        return
+    found = _kind_at(uri) if MANIFEST in names else f"folder with {names[0]} in it"
+    if found != kind:
+        raise JobError(Code.BAD_CONFIG, f"{uri} holds a {found}, which a {kind} would replace; name another place")
+
+
+def _kind_at(uri: str) -> str:
+    with store_errors(uri):
+        try:
+            return str(json.loads(_manifest_at(uri))["kind"])
+        except (ValueError, KeyError, TypeError):
+            return f"{MANIFEST} that cannot be read"
+
+
+def _manifest_at(uri: str) -> bytes:
+    if not is_remote(uri):
+        return (local_path(uri) / MANIFEST).read_bytes()
+    filesystem, root = _filesystem(uri)
+    return bytes(filesystem.cat_file(f"{root}/{MANIFEST}"))
 
 
 def seal(folder: Path, kind: str, body: dict[str, Any]) -> str:
@@ -221,13 +250,14 @@ def listing(uri: str) -> list[str]:
             found = filesystem.ls(root, detail=False) if filesystem.exists(root) else []
         return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
     folder = local_path(uri)
-    return sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    with store_errors(uri):
+        return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
 
 
 def _read_manifest(folder: Path, uri: str) -> bytes:
     try:
         return (folder / MANIFEST).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise JobError(Code.MISSING_INPUT, f"{uri} has no {MANIFEST}: nothing finished was written there") from None
 
 
@@ -287,6 +317,10 @@ def _disk_trouble(error: Exception, uri: str) -> JobError | None:
         return JobError(Code.STORE_FULL, f"{uri} is on a store without room; free some or make it larger")
     if isinstance(error, PermissionError) and not is_remote(uri):
         return JobError(Code.FORBIDDEN, f"{uri} may not be opened: {error}; check its owner and mode")
+    if isinstance(error, (NotADirectoryError, FileExistsError)) and not is_remote(uri):
+        path = Path(error.filename or uri)
+        file = next((p for p in (path, *path.parents) if p.is_file()), path)
+        return JobError(Code.BAD_CONFIG, f"{file} is a file where a folder is needed; name another place")
     return None
 
 

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gencontract.codes import Code
 from gencontract.layout import PORT_RENDEZVOUS
 from gentrainers.errors import JobError
-from gentrainers.pod import rank_in
+from gentrainers.pod import rank_in, whole_number
 
 PATIENCE = timedelta(minutes=15)  # the first step may compile
 
@@ -41,6 +41,16 @@ class World:
             )
         each = batch // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
+
+    def check_parts(self, batch: int, parts: int) -> None:
+        """See that this process' rows can be cut into equal parts. Raises JobError(BAD_CONFIG)."""
+        rows = self.rows(batch)
+        if (rows.stop - rows.start) % parts:
+            raise JobError(
+                Code.BAD_CONFIG,
+                f"hyperparameters.accumulate = {parts} does not divide the {rows.stop - rows.start} samples of a step "
+                f"in each process (batch = {batch}, {self.size} processes)",
+            )
 
     def any(self, *flags: bool) -> list[bool]:
         """Agree on flags: each is true for all where it is true for one."""
@@ -81,7 +91,7 @@ class World:
 @contextmanager
 def joined(device: torch.device, environ: Mapping[str, str] = os.environ) -> Iterator[World]:
     """Join the other processes for the time of the block; alone where the environment names no others."""
-    size = int(environ.get("WORLD_SIZE") or 1)
+    size = whole_number(environ, "WORLD_SIZE", 1)
     if size == 1:
         yield World(device)
         return
@@ -97,7 +107,7 @@ def _own_device(device: torch.device, environ: Mapping[str, str]) -> torch.devic
     """Give each process of a machine its own GPU. Raises JobError(NO_DEVICE) where there are too few."""
     if device.type != "cuda":
         return device
-    local = int(environ.get("LOCAL_RANK") or 0)
+    local = whole_number(environ, "LOCAL_RANK", 0)
     if local >= torch.cuda.device_count():
         raise JobError(
             Code.NO_DEVICE,
@@ -109,7 +119,7 @@ def _own_device(device: torch.device, environ: Mapping[str, str]) -> torch.devic
 
 def _start(rank: int, size: int, device: torch.device, environ: Mapping[str, str]) -> None:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    host, port = environ.get("MASTER_ADDR", "127.0.0.1"), environ.get("MASTER_PORT", str(PORT_RENDEZVOUS))
+    host, port = environ.get("MASTER_ADDR", "127.0.0.1"), whole_number(environ, "MASTER_PORT", PORT_RENDEZVOUS)
     try:
         td.init_process_group(backend, init_method=f"tcp://{host}:{port}", rank=rank, world_size=size, timeout=PATIENCE)
     except (RuntimeError, td.DistError) as error:

@@ -144,9 +144,21 @@ class Bar:
 
 def rank_in(environ: Mapping[str, str]) -> int:
     """Say which of several processes this is: torchrun's RANK, or the index that an indexed Job gives its pod."""
-    if int(environ.get("WORLD_SIZE") or 1) == 1:
+    size = whole_number(environ, "WORLD_SIZE", 1)
+    if size == 1:
         return 0
-    return int(environ.get("RANK") or environ.get("JOB_COMPLETION_INDEX") or 0)
+    rank = whole_number(environ, "RANK", whole_number(environ, "JOB_COMPLETION_INDEX", 0))
+    if rank >= size:
+        raise JobError(Code.BAD_CONFIG, f"environment: rank {rank} is not below WORLD_SIZE = {size}")
+    return rank
+
+
+def whole_number(environ: Mapping[str, str], name: str, otherwise: int) -> int:
+    """Read a whole number of at least 0 from the environment. Raises JobError(BAD_CONFIG) that names the variable."""
+    said = environ.get(name) or str(otherwise)
+    if not (said.isascii() and said.isdigit()):
+        raise JobError(Code.BAD_CONFIG, f"environment: {name} = {said!r} is not a whole number")
+    return int(said)
 
 
 def run(task: Any, job: Job) -> int:
@@ -164,7 +176,7 @@ def run(task: Any, job: Job) -> int:
 
 def refuse(verb: str, code: Code, message: str) -> int:
     """Answer a task that could not even be started."""
-    _tell(Report(verb=verb, code=code, message=message), rank_in(os.environ), sys.stdout.isatty())
+    _tell(Report(verb=verb, code=code, message=message), 0, sys.stdout.isatty())
     return int(code)
 
 

@@ -82,7 +82,18 @@ class Dataset:
 
     def json(self, name: str) -> Any:
         """Read one of the dataset's JSON files, such as tokenizer.json or reference.json."""
-        return json.loads((self.path / name).read_text())
+        try:
+            return json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            raise JobError(Code.MISSING_INPUT, f"dataset {self.path} has no {name}; prepare it again") from None
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise JobError(Code.BAD_DATA, f"dataset: {path} is no plain array ({error})") from None
+    return found
 
 
 def open_dataset(uri: str, digest: str | None = None) -> Dataset:

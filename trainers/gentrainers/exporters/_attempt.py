@@ -101,13 +101,14 @@ def obtained(subject: Subject, candidate: Candidate, folder: Path) -> Candidate:
 
 
 def _cached(place: str) -> Opened | None:
-    """Open a cached engine; a damaged one counts as none, and is built again in its place."""
+    """Open a cached engine; a damaged one counts as none, and makes room for one that is built again."""
     try:
         return open_artifact(place, "engine")
     except JobError as error:
-        if error.code in (Code.MISSING_INPUT, Code.DIGEST_MISMATCH, Code.BAD_DATA):
-            return None
-        raise
+        if error.code not in (Code.MISSING_INPUT, Code.DIGEST_MISMATCH, Code.BAD_DATA):
+            raise
+        artifact.remove(place)
+        return None
 
 
 def build(subject: Subject, candidate: Candidate, place: str) -> None:

@@ -19,6 +19,7 @@ from gencontract.task import OptimizeTask
 from gencontract.wire import canonical
 from gentrainers import artifact
 from gentrainers.artifact import Opened, open_artifact, sha256_bytes
+from gentrainers.data import agreement
 from gentrainers.data.dataset import Dataset, open_dataset
 from gentrainers.errors import JobError
 from gentrainers.exporters import _check as check
@@ -98,10 +99,24 @@ def open_subject(task: OptimizeTask, scratch: Path) -> Subject:
 
 def subject_of(task: OptimizeTask, generation: Any, data: Any, digest: str, scratch: Path) -> Subject:
     """Describe a generation for its engines."""
-    dataset = open_dataset(task.dataset.uri, task.dataset.digest) if task.dataset else None
+    dataset = _dataset(task, data)
     spec = describe(generation, data) | {"reference": dataset and reference(dataset)}
     graph = Graph(generation, scratch / "graph", max(task.batch_sizes))
     return Subject(task, digest, graph, spec, _real(dataset), dataset.digest if dataset else "")
+
+
+def _dataset(task: OptimizeTask, data: Any) -> Dataset | None:
+    """Open the task's dataset. Raises JobError(BAD_CONFIG) where the model makes something else."""
+    if task.dataset is None:
+        return None
+    found = open_dataset(task.dataset.uri, task.dataset.digest)
+    for field, makes, holds in agreement.differences(data, found):
+        raise JobError(
+            Code.BAD_CONFIG,
+            f"dataset: {task.dataset.uri} holds {field} {holds}, the model makes {field} {makes}; name the one it was "
+            "trained on",
+        )
+    return found
 
 
 def weights_digest(opened: Opened) -> str:

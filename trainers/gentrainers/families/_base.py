@@ -41,7 +41,9 @@ CAPTION_BYTES = 64  # a caption is read as so many UTF-8 bytes, filled up with z
 class Config(BaseModel):
     """The dials that every family has. A family's own config adds to them and sets `PRESETS`, one entry per size."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False
+    )
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"xs": {}, "s": {}, "m": {}, "l": {}}
 
     steps: PositiveInt = 2000

@@ -19,7 +19,7 @@ from gencontract.task import EvaluateTask, Input
 from gencontract.wire import canonical
 from gentrainers import artifact, pages
 from gentrainers import model as models
-from gentrainers.data import Dataset, open_dataset
+from gentrainers.data import Dataset, agreement, open_dataset
 from gentrainers.data.tokenizers import from_json
 from gentrainers.errors import JobError
 from gentrainers.metrics.kit import asking, record
@@ -38,6 +38,7 @@ Load = Callable[[str, str | None, str], Model]
 def run(task: EvaluateTask, pod: Pod, load: Load = models.load) -> Report:
     """Evaluate the subject of a task; `load` opens models."""
     asked = asking.asked(task)
+    artifact.check_place(task.output, "report")
     pod.progress(Progress(stage="opening", total=len(asked)))
     dataset = open_dataset(task.dataset.uri, task.dataset.digest)
     asking.check_modality(asked, str(dataset.body["format"]))
@@ -53,25 +54,13 @@ def run(task: EvaluateTask, pod: Pod, load: Load = models.load) -> Report:
 def _model(role: str, where: Input, dataset: Dataset, task: EvaluateTask, load: Load) -> Model:
     """Load a model and see that it makes what the dataset holds. Raises JobError(BAD_CONFIG) where it does not."""
     found = load(where.uri, where.digest, task.device)
-    for field, has, wants in _shapes(found, dataset):
-        if has != wants:
-            raise JobError(
-                Code.BAD_CONFIG,
-                f"{role}: {where.uri} makes {field} {has}, the dataset holds {field} {wants}; evaluate it on "
-                "the dataset it was trained for",
-            )
+    for field, has, wants in agreement.differences(found.data, dataset):
+        raise JobError(
+            Code.BAD_CONFIG,
+            f"{role}: {where.uri} makes {field} {has}, the dataset holds {field} {wants}; evaluate it on "
+            "the dataset it was trained for",
+        )
     return found
-
-
-def _shapes(found: Model, dataset: Dataset) -> list[tuple[str, Any, Any]]:
-    body, data = dataset.body, found.data
-    shape = body.get("image", {})
-    pairs = [("format", data.format, body["format"])]
-    if data.format == body["format"] == "images":
-        pairs += [(name, getattr(data, name), shape[name]) for name in ("height", "width", "channels")]
-    if data.format == body["format"] and data.format in SEQUENCES:
-        pairs.append(("vocab", data.vocab, body["tokens"]["vocab"]))
-    return pairs
 
 
 def _bench(

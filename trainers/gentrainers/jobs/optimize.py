@@ -35,6 +35,7 @@ def run(task: OptimizeTask, pod: Pod) -> Report:
     if min(task.batch_sizes, default=0) < 1:
         raise JobError(Code.BAD_CONFIG, f"batchSizes: {task.batch_sizes} must be one or more numbers from 1")
     capabilities(task.hardware)
+    artifact.check_place(task.output, "engines")
     with tempfile.TemporaryDirectory(prefix="genops-optimize-") as scratch:
         subject = open_subject(task, Path(scratch))
         candidates = attempt_all(subject, pod, Path(scratch))

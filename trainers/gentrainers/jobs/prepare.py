@@ -27,6 +27,7 @@ def run(task: PrepareTask, pod: Pod) -> Report:
     splits.bounds(task.splits)
     key = None if task.splits.key in OWN_KEYS else task.splits.key
     format_ = formats.make(task.format, task.options, task.columns, key)
+    artifact.check_place(task.output, "dataset")
     with workspace(task.output) as scratch:
         pod.progress(Progress(stage="fetching"))
         fetched = sources.fetch(task, scratch, pod)

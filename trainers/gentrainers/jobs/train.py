@@ -17,6 +17,7 @@ from gencontract.task import TrainTask
 from gencontract.wire import canonical
 from gentrainers import artifact, dist, lora, model, rng
 from gentrainers.checkpoint import Checkpoints
+from gentrainers.data import agreement
 from gentrainers.data.dataset import Dataset, open_dataset
 from gentrainers.dist import World
 from gentrainers.errors import JobError
@@ -31,11 +32,13 @@ FREE = {"compile", "parallel", "accumulate"}  # dials that may change between th
 
 def run(task: TrainTask, pod: Pod) -> Report:
     """Train the model of a task, or go on training it."""
+    artifact.check_place(task.output, "model")
     data = open_dataset(task.dataset.uri, task.dataset.digest)
     kind = _family(task, data)
     if kind.config.threads:
         torch.set_num_threads(kind.config.threads)
     with dist.joined(model.device_for(task.device)) as world:
+        world.check_parts(kind.config.batch, kind.config.accumulate)
         checkpoints = _checkpoints(task, kind.config, world)
         checkpoints.open()
         try:
@@ -73,6 +76,7 @@ def _train(
 def _family(task: TrainTask, data: Dataset) -> Family[Any]:
     kind = family(task.family)
     split = data.split("train")
+    agreement.check(data)
     shape = shape_of(data.body, split.arrays, captions=bool(split.captions))
     if shape.format not in kind.FORMATS:
         raise JobError(
@@ -89,6 +93,11 @@ def _nets(task: TrainTask, kind: Family[Any]) -> tuple[dict[str, nn.Module], str
     digest = ""
     if task.base:
         base = model.load(task.base.uri, task.base.digest)
+        if base.body["family"] != task.family:
+            raise JobError(
+                Code.WRONG_CHECKPOINT,
+                f"base {task.base.uri} is a model of family {base.body['family']}, this run trains {task.family}",
+            )
         model.restore(nets, model.named(base.nets), task.base.uri)
         digest = base.digest
     if kind.config.lora:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from gencontract.codes import Code
+from gentrainers.errors import JobError
+
 BYTES = 256
 
 
@@ -29,6 +32,11 @@ class Caption(nn.Module):
 
     def __init__(self, length: int, width: int, depth: int = 2, heads: int = 4) -> None:
         super().__init__()
+        if width % heads:
+            raise JobError(
+                Code.BAD_CONFIG,
+                f"hyperparameters.width = {width} must be a multiple of {heads} where captions are read",
+            )
         self.bytes = nn.Embedding(BYTES, width)
         self.places = nn.Parameter(torch.randn(length, width) * 0.02)
         self.blocks = nn.ModuleList(CaptionBlock(width, heads) for _ in range(depth))

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu, rms_norm, scaled_dot_product_attention
 
+from gencontract.codes import Code
+from gentrainers.errors import JobError
+
 SHARPNESS = 1.5
 Kept = tuple[Tensor, Tensor]  # keys and values so far: [batch, heads, time, head]
 
@@ -81,6 +84,10 @@ class Transformer(nn.Module):
         base: float = 1e4,
     ) -> None:
         super().__init__()
+        if width % (2 * heads):
+            raise JobError(
+                Code.BAD_CONFIG, f"hyperparameters.width = {width} must be a multiple of {2 * heads}: two per head"
+            )
         self.cycles = cycles
         self.phases = nn.ModuleList(nn.Embedding(count, width) for _, count in cycles)
         self.embed = nn.Embedding(vocab, width)

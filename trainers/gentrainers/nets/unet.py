@@ -42,7 +42,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, head: int = 64) -> None:
         super().__init__()
-        self.heads = max(channels // head, 1)
+        self.heads = next(n for n in range(max(channels // head, 1), 0, -1) if channels % n == 0)
         self.norm = groups(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
