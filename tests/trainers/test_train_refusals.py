@@ -80,8 +80,8 @@ def test_a_place_below_a_file_is_named(tmp_path: Path) -> None:
     write_dataset(tmp_path / "data", IMAGES)
     (tmp_path / "file").touch()
     below = str(tmp_path / "file" / "x")
-    refused(tmp_path, Code.BAD_CONFIG, r"file/x is no folder: .* is a file", output=below)
-    refused(tmp_path, Code.BAD_CONFIG, r"file/x is no folder: .* is a file", checkpoint=Checkpointing(uri=below))
+    refused(tmp_path, Code.BAD_CONFIG, r"/file is a file where a folder is needed", output=below)
+    refused(tmp_path, Code.BAD_CONFIG, r"/file is a file where a folder is needed", checkpoint=Checkpointing(uri=below))
     refused(tmp_path, Code.MISSING_INPUT, r"file/x has no manifest", dataset=Input(uri=below))
 
 
