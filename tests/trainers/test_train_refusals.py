@@ -113,7 +113,7 @@ SPOILT: dict[str, tuple[DataShape, Spoil, str]] = {
     "pictures as floats": (IMAGES, replaced("x", np.zeros((64, 8, 8, 1), np.float32)), "holds float32"),
     "fewer samples than it says": (IMAGES, replaced("x", np.zeros((3, 8, 8, 1), np.uint8)), r"holds uint8 \[3,"),
     "no array": (IMAGES, lambda f, b: (f / "train" / "x.npy").unlink(), r"train/x\.npy is missing"),
-    "objects": (IMAGES, replaced("x", np.array([{}], dtype=object)), "is no plain array"),
+    "objects": (IMAGES, replaced("x", np.array([{}], dtype=object)), "is not an array that can be read"),
     "no size": (IMAGES, lambda f, b: b.pop("image"), r"does not say image\.height"),
     "a class that is not listed": (IMAGES, replaced("y", np.full(64, 77)), "up to 77, wanted are 64 classes below 2"),
     "a number that is infinite": (ROWS, column(2, np.inf), "column 'c2' of train holds an infinite number"),

@@ -88,14 +88,6 @@ class Dataset:
             raise JobError(Code.MISSING_INPUT, f"dataset {self.path} has no {name}; prepare it again") from None
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    try:
-        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise JobError(Code.BAD_DATA, f"dataset: {path} is no plain array ({error})") from None
-    return found
-
-
 def open_dataset(uri: str, digest: str | None = None) -> Dataset:
     """Open a dataset and check every file. Raises JobError as `artifact.open_artifact` does."""
     opened = artifact.open_artifact(uri, "dataset", digest)
