@@ -5,6 +5,7 @@ getting ready. The node passes the image by and runs what is installed here.
 """
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from operators import quick_dataset
+from operators import quick_dataset, until
 
 from genops.core.jobs import QUIET_SECONDS
 from genops.local import programs
@@ -23,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CHART, INSTALL = ROOT / "charts" / "genops", ROOT / "manifests" / "install.yaml"
 SPACE = "genops-system"
 LONG = 2 * QUIET_SECONDS + 2  # so long that the operator asks for the log of the pod
+SMALL: dict[str, Any] = {"replicas": 1, "resources": {"requests": {"cpu": "50m"}}}
+CHOOSE = "app.kubernetes.io/instance=genops"
+READY = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"
+NEW_FIELD = "ttlSecondsAfterFinished"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chart")]
 
 VALUES: dict[str, dict[str, Any]] = {
@@ -191,6 +196,96 @@ def test_uninstalling_keeps_the_kinds(own: LocalCluster, tmp_path: Path) -> None
     helm("uninstall", "genops", *where, "--wait")
     assert "genmodels.genops.dev" in own.kubectl("get", "crd", "-o", "name")
     assert not may(own, "list", "pods", "team-a")
+
+
+def make_ready(cluster: LocalCluster, name: str, namespace: str, **spec: Any) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(quick_dataset(name, namespace, **spec)))
+    cluster.kubectl("wait", "--for=condition=Ready", f"gendataset/{name}", "-n", namespace, "--timeout=60s")
+
+
+def knows(cluster: LocalCluster, field: str) -> bool:
+    """Say whether a GenDataset may have a field of its spec."""
+    crd = json.loads(cluster.kubectl("get", "crd", "gendatasets.genops.dev", "-o", "json"))
+    return field in crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+
+
+def jobs(cluster: LocalCluster, namespace: str) -> set[str]:
+    """The Jobs of a namespace, by uid: one that was made anew has another."""
+    listed = json.loads(cluster.kubectl("get", "jobs", "-n", namespace, "-o", "json"))["items"]
+    return {job["metadata"]["uid"] for job in listed}
+
+
+def test_releases_beside_each_other_lead_for_themselves(own: LocalCluster, tmp_path: Path) -> None:
+    """Two in one namespace, each for a namespace of its own: neither waits for the other's lease."""
+    where = ("--kubeconfig", own.kubeconfig, "-n", SPACE)
+    releases = {"genops": "team-a", "genops-two": "team-b"}
+    try:
+        for release, space in releases.items():
+            values = written(tmp_path, {**SMALL, "watchNamespaces": [space]})
+            helm("install", release, str(CHART), *where, "-f", values, "--wait", "--timeout", "90s")
+        for release, space in releases.items():
+            make_ready(own, f"of-{release}", space)
+        leases = json.loads(own.kubectl("get", "leases", "-n", SPACE, "-o", "json"))["items"]
+        assert set(releases) <= {lease["metadata"]["name"] for lease in leases if lease["spec"]["holderIdentity"]}
+    finally:
+        for release in releases:
+            helm("uninstall", release, *where, "--wait", check=False)
+
+
+def test_an_operator_without_its_lease_is_not_ready(own: LocalCluster, tmp_path: Path) -> None:
+    """It cannot lead, nor take over: nothing would be looked after, and a rollout must not go on."""
+    where = ("--kubeconfig", own.kubeconfig, "-n", SPACE)
+    helm("install", "genops", str(CHART), *where, "-f", written(tmp_path, {**SMALL, "replicas": 0}))
+    try:
+        own.kubectl("delete", "rolebinding", "genops-lease", "-n", SPACE)
+        own.kubectl("scale", "deployment/genops", "--replicas=1", "-n", SPACE)
+        own.kubectl("wait", "--for=condition=Ready=false", "pod", "-l", CHOOSE, "-n", SPACE, "--timeout=60s")
+        until(lambda: "Lease not renewed: 403" in own.kubectl("logs", "-n", SPACE, "-l", CHOOSE), 60, "a refusal")
+        assert "True" not in own.kubectl("get", "pods", "-n", SPACE, "-l", CHOOSE, "-o", READY)
+    finally:
+        helm("uninstall", "genops", *where, "--wait")
+
+
+def an_older_chart(folder: Path) -> Path:
+    """The chart as a release before this one may have been: another version, and a field less in a CRD."""
+    old = folder / "older"
+    shutil.copytree(CHART, old)
+    about = old / "Chart.yaml"
+    about.write_text(about.read_text().replace("version: 0.1.0", "version: 0.0.9"))
+    crd = old / "crds/genops.dev_gendatasets.yaml"
+    body = yaml.safe_load(crd.read_text())
+    del body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"][NEW_FIELD]
+    crd.write_text(yaml.safe_dump(body))
+    return old
+
+
+def test_an_upgrade_and_the_way_back(own: LocalCluster, tmp_path: Path) -> None:
+    """By the commands of docs/howto/upgrade.md. What was made before stays as it is."""
+    where = ("--kubeconfig", own.kubeconfig, "-n", SPACE)
+    patiently = (
+        *where,
+        "-f",
+        written(tmp_path, {**SMALL, "watchNamespaces": ["team-b"]}),
+        "--wait",
+        "--timeout",
+        "90s",
+    )
+    own.kubectl("delete", "--ignore-not-found", "--timeout=60s", "-f", str(CHART / "crds"))
+    helm("install", "genops", str(an_older_chart(tmp_path)), *patiently)
+    try:
+        make_ready(own, "before", "team-b")
+        there = jobs(own, "team-b")
+        assert not knows(own, NEW_FIELD)
+        own.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+        make_ready(own, "after", "team-b", **{NEW_FIELD: 3600})
+        helm("rollback", "genops", "1", *where, "--wait", "--timeout", "90s")
+        make_ready(own, "back", "team-b", **{NEW_FIELD: 3600})
+        assert there < jobs(own, "team-b")
+        assert len(jobs(own, "team-b")) == len(there) + 2
+        assert knows(own, NEW_FIELD), "Helm leaves CRDs alone, on the way back as well"
+        assert "genops-0.0.9" in own.kubectl("get", "deployment", "genops", "-n", SPACE, "-o", "yaml")
+    finally:
+        helm("uninstall", "genops", *where, "--wait")
 
 
 def may(cluster: LocalCluster, verb: str, resource: str, namespace: str) -> bool:

@@ -1,7 +1,7 @@
 """At most one leader, whatever the clocks of the machines say."""
 
 from genops.core.kinds import LEASE
-from genops.shell.errors import Unreachable
+from genops.shell.errors import ApiError, Unreachable
 from genops.shell.fake import FakeCluster
 from genops.shell.leader import DURATION, RENEW_DEADLINE, Leader
 
@@ -119,3 +119,18 @@ async def test_of_two_that_write_at_once_one_wins() -> None:
     await second._try()
     await third._try()
     assert sorted([second.leading, third.leading]) == [False, True]
+
+
+async def test_a_candidate_says_whether_it_could_take_over() -> None:
+    cluster, clock = FakeCluster(), Clock()
+    first, second = pair(cluster, clock)
+    assert second.trouble == "the lease ops/lease was not asked for yet"
+    await first._try()
+    await second._try()
+    assert second.trouble == "", "it waits for its turn"
+    cluster.before = lambda verb, kind, name: ApiError(403, "Forbidden", "leases is forbidden")
+    await second._try()
+    assert second.trouble == "403 Forbidden: leases is forbidden"
+    cluster.before = lambda verb, kind, name: None
+    await second._try()
+    assert second.trouble == ""

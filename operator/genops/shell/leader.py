@@ -40,6 +40,7 @@ class Leader:
         self._monotonic = monotonic
         self._seen: tuple[str, float] = ("", 0.0)  # version of the lease, and when it was first seen
         self._renewed_at = float("-inf")
+        self.trouble = f"the lease {namespace}/{name} was not asked for yet"  # empty while this process could take over
 
     @property
     def leading(self) -> bool:
@@ -78,7 +79,9 @@ class Leader:
             held = await self._take()
         except ClusterError as error:
             log.warning("Lease not renewed: %s", error)
+            self.trouble = str(error)
             return False
+        self.trouble = ""
         if held:
             self._renewed_at = asked_at
         return held

@@ -94,6 +94,7 @@ class Process:
     health_port: int = 0
     _informer: Informer | None = None
     _informing: Informing | None = None
+    _leader: Leader | None = None
 
     async def run(self) -> int:
         """Do everything, in order; undo it in the opposite order."""
@@ -126,6 +127,7 @@ class Process:
         if not settings.leader_election:
             return await self._operate(api, KubeCluster(api), present, asyncio.Event().wait())
         leader = Leader(KubeCluster(api), settings.lease_namespace, settings.lease_name, settings.identity)
+        self._leader = leader
         self._state = "standby"
         if not await self._until_stop(leader.acquire()):
             return 0
@@ -210,6 +212,9 @@ class Process:
         return f"no listing has succeeded for {self._informing.stale_seconds:.0f} s, the limit is {limit:.0f} s"
 
     def _wrong_ready(self) -> str:
+        """A standby is ready when it could take over: it asked for the lease and got an answer."""
+        if self._state == "standby" and self._leader and self._leader.trouble:
+            return f"standby: {self._leader.trouble}"
         return "" if self._state in ("ready", "standby") else self._state
 
 
