@@ -188,6 +188,31 @@ def test_a_job_stays_until_its_outcome_is_written_and_the_outcome_outlives_it() 
     ]
 
 
+def test_a_drift_stays_known_while_the_next_window_is_measured() -> None:
+    world = Served()
+    world.look()
+    world.end(FAR)
+    assert condition(world.end(FAR), "Drifted").status == "True"
+    since = world.status["drift"][0]["since"]
+    world.now += timedelta(hours=1)
+    plan = world.look()
+    assert world.windows() == ["13:00"]
+    assert condition(plan, "Drifted").status == "True"
+    assert world.status["drift"][0]["since"] == since
+    assert condition(world.end(NEAR), "Drifted").status == "False"
+
+
+def test_a_job_that_runs_is_let_end_though_the_next_window_has_ended() -> None:
+    world = Served({"consecutive": 1})
+    world.look()
+    world.now += timedelta(hours=1)
+    assert condition(world.look(), "Drifted").reason == Reason.MEASURING
+    assert world.windows() == ["12:00"]
+    plan = world.end(FAR)
+    assert condition(plan, "Drifted").status == "True"
+    assert world.windows() == ["13:00"]
+
+
 def test_a_window_without_the_object_is_not_measured() -> None:
     world = Served(made="2026-01-01T11:30:00Z")
     world.look()

@@ -1,7 +1,8 @@
 """Windows that are measured by embeddings: a Job for each, and its outcome, which stands in the status from then on.
 
 A Job is named by its window, so that each is measured once, after every restart too. It stays until its outcome is
-written, and goes then. One is made at a time for each watch, the newest window first.
+written, and goes then. One is made at a time for each watch, the newest window first, and is let end. While the newest
+window is measured, the row before it counts: otherwise a drift would be unknown at each window's end.
 """
 
 import math
@@ -93,19 +94,26 @@ class Asked:
 
     def measuring(self, seen: Seen, now: datetime) -> Measuring:
         """Put together what the status knows and what a Job has found since."""
-        wanted = [e for e in ends(self.watch, now, settle(self.obj)) if e > self._began()]
+        wanted = [e for e in ends(self.watch, now, settle(self.obj), more=1) if e > self._began()]
         known = {e: said for e, said in self._known().items() if e in wanted}
         facts = {e: self._facts(seen, e) for e in wanted if e not in known}
         found = {e: _outcome(f) for e, f in facts.items() if f.finished}
-        next_one = next((e for e in wanted if e not in known), None)
         outcomes = known | found
-        windows = tuple(self._window(e, outcomes.get(e), facts.get(e)) for e in wanted)
+        late = bool(wanted) and wanted[0] not in outcomes and len(wanted) > 1
+        row = wanted[late : self.watch.consecutive + late]
         return Measuring(
-            windows,
+            tuple(self._window(e, outcomes.get(e), facts.get(e)) for e in row),
             {"key": self.key, "measured": [{"end": _moment(e), **outcomes[e]} for e in wanted if e in outcomes]},
-            self._job(seen, next_one) if next_one is not None else None,
+            self._next(seen, wanted, facts),
             bool(found),
         )
+
+    def _next(self, seen: Seen, wanted: list[int], facts: dict[int, JobFacts]) -> Manifest | None:
+        """The Job that is there already, else the one of the newest window of the row that has no outcome."""
+        there = next((e for e, f in facts.items() if f.exists), None)
+        missing = next((e for e in wanted[: self.watch.consecutive] if e in facts), None)
+        end = missing if there is None else there
+        return None if end is None else self._job(seen, end)
 
     def _began(self) -> float:
         """Return when the object was made: windows that ended before had no traffic."""

@@ -496,7 +496,7 @@ class DriftStatus(StatusModel):
     message: str | None = Field(None, max_length=4096, description="What was found.")
     key: str | None = Field(None, max_length=64, description="Hash of what the measured windows depend on.")
     measured: Annotated[list[MeasuredStatus], ListMap("end")] = Field(
-        [], max_length=100, description="Windows that a Job measured, with test mmd; the newest first."
+        [], max_length=101, description="Windows that a Job measured, with test mmd; the newest first."
     )
 
 

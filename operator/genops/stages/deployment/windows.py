@@ -18,8 +18,11 @@ class Window:
     message: str = ""
 
 
-def ends(watch: Drift, now: datetime, settle: float) -> list[int]:
-    """List when the watch's windows ended, the newest first. A window counts `settle` seconds after its end."""
+def ends(watch: Drift, now: datetime, settle: float, more: int = 0) -> list[int]:
+    """List when the watch's windows ended, the newest first, and so many more than make a row.
+
+    A window counts `settle` seconds after its end.
+    """
     length = watch.window_seconds
     newest = int(now.timestamp() - settle) // length * length
-    return [newest - n * length for n in range(watch.consecutive)]
+    return [newest - n * length for n in range(watch.consecutive + more)]
