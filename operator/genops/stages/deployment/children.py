@@ -20,11 +20,11 @@ from genops.core.reporting import Handover
 from genops.core.stores import place, shared_claim
 from genops.stages.deployment import capture, traffic
 from genops.stages.deployment.engine import BUILD, identity
+from genops.stages.deployment.facts import Facts
 from genops.stages.deployment.gate import Inputs
 from genops.stages.deployment.parts import PORTS, PUBLIC, SERVE, body, pods_of
 from genops.stages.deployment.servers import VERSION, Server, Version, autoscaled
 from genops.stages.deployment.spec import Optimize, Spec
-from genops.stages.deployment.status import Facts
 
 RETRIES = 3
 # The launcher gives Triton 600 s to load and then says why it did not; the kubelet waits that long, and a bit.

@@ -4,20 +4,20 @@ from datetime import datetime
 
 from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, POD
 from genops.core.model import EVERY, Key, Plan, Resource, Seen
-from genops.stages.deployment import children, drift, embedding, status
+from genops.stages.deployment import children, drift, embedding, facts, status
 from genops.stages.deployment.spec import Spec
 
 
 def plan(obj: Resource[Spec], seen: Seen, now: datetime) -> Plan:
     """Decide what this GenDeployment should own now, and what it should say."""
-    facts = status.read(obj, seen, now)
-    said = status.report(facts)
+    world = facts.read(obj, seen, now)
+    said = status.report(world)
     return Plan(
-        children=children.wanted(obj, facts, seen),
+        children=children.wanted(obj, world, seen),
         status=said.status,
         conditions=said.conditions,
         happening=said.happening,
-        wake_after=facts.wake_after,
+        wake_after=world.wake_after,
     )
 
 
@@ -38,7 +38,7 @@ def refs(obj: Resource[Spec]) -> tuple[Key, ...]:
 
 def inspect(obj: Resource[Spec], seen: Seen, now: datetime) -> tuple[str, ...]:
     """Ask for the pods of the Job that builds, while no server carries what it built, and of those that measure."""
-    job = status.current(obj, seen)
+    job = facts.current(obj, seen)
     building = (job["metadata"]["name"],) if job else ()
     return (*building, *embedding.jobs_of(seen))
 
@@ -47,4 +47,4 @@ def asks(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
     """Ask Prometheus about the traffic of the version that answers, and of the one that is to follow."""
     if obj.spec.suspend or obj.deleting:
         return {}
-    return {**drift.asks(obj, status.watched(obj, seen), now), **status.questions(obj, seen, now)}
+    return {**drift.asks(obj, facts.watched(obj, seen), now), **facts.questions(obj, seen, now)}
