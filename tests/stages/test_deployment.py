@@ -36,7 +36,7 @@ from gencontract.codes import Code
 from gencontract.report import EngineReport
 from gencontract.task import OptimizeTask, ServeTask
 from gencontract.wire import decode_task
-from genops.core.kinds import GEN_EVALUATION, POD_MONITOR, SCALED_OBJECT
+from genops.core.kinds import GEN_EVALUATION, HTTP_SCALED_OBJECT, POD_MONITOR, SCALED_OBJECT
 from genops.core.model import EVERY, Answer, Config, Key, Manifest, Plan
 from genops.core.podspec import TASK_ANNOTATION
 from genops.shell.subset import contains
@@ -470,7 +470,9 @@ def test_no_autoscaler_where_there_is_nothing_to_decide() -> None:
 def test_keda_scales_by_a_query_where_it_is_present() -> None:
     scale = {"min": 0, "max": 3, "metric": "queueTime", "target": 20.0, "idleToZeroAfterSeconds": 60}
     there = replace(
-        scene(scale=scale), present=frozenset({SCALED_OBJECT}), config=Config(prometheus="http://prometheus:9090")
+        scene(scale=scale),
+        present=frozenset({SCALED_OBJECT, HTTP_SCALED_OBJECT}),
+        config=Config(prometheus="http://prometheus:9090"),
     )
     plan = there.built().told().plan()
     spec = next(c for c in plan.children if c["kind"] == "ScaledObject")["spec"]
@@ -478,6 +480,27 @@ def test_keda_scales_by_a_query_where_it_is_present() -> None:
     trigger = spec["triggers"][0]["metadata"]
     assert (trigger["serverAddress"], trigger["threshold"]) == ("http://prometheus:9090", "20")
     assert 'model="front"' in trigger["query"]
+
+
+def test_the_last_server_goes_only_where_the_first_request_is_held() -> None:
+    scale = {"min": 0, "max": 3, "metric": "queueTime", "target": 20.0, "idleToZeroAfterSeconds": 60}
+    there = replace(
+        scene(scale=scale), present=frozenset({SCALED_OBJECT}), config=Config(prometheus="http://prometheus:9090")
+    )
+    refused = there.plan()
+    assert (refused.status["phase"], condition(refused, "Ready").reason) == ("Failed", "AutoscalerMissing")
+    assert "HTTP add-on" in condition(refused, "Ready").message
+    held = replace(there, present=frozenset({SCALED_OBJECT, HTTP_SCALED_OBJECT})).built().ready().told()
+    plan = held.plan()
+    route = next(c for c in plan.children if c["kind"] == "HTTPScaledObject")
+    assert route["spec"]["hosts"] == ["front-serve.team"]
+    assert route["spec"]["scaleTargetRef"]["service"] == "front-serve"
+    triggers = next(c for c in plan.children if c["kind"] == "ScaledObject")["spec"]["triggers"]
+    assert triggers[1]["type"] == "external-push"
+    assert triggers[1]["metadata"]["httpScaledObject"] == route["metadata"]["name"]
+    assert plan.status["url"] == "http://keda-add-ons-http-interceptor-proxy.keda:8080"
+    assert "until a request comes to" in condition(plan, "Ready").message
+    assert "with Host: front-serve.team" in condition(plan, "Ready").message
 
 
 # --- monitoring ------------------------------------------------------------------------------------------------------

@@ -498,6 +498,12 @@ DEPLOYMENTS = (
         "idleToZeroAfterSeconds needs min 0",
         set={"spec.scale.min": 1},
     ),
+    row(
+        "to zero behind a gateway",
+        "deployment/scale-to-zero",
+        "rollout.gatewayRef must be left out",
+        set={"spec.rollout": {"gatewayRef": {"name": "public"}}},
+    ),
     row("an unknown strategy", "deployment/canary", "strategy", set={"spec.rollout.strategy": "Rolling"}),
     row(
         "steps without a canary",

@@ -52,6 +52,7 @@ AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPo
 DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
+HTTP_SCALED_OBJECT = Kind("http.keda.sh", "v1alpha1", "httpscaledobjects", "HTTPScaledObject")
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 POD_MONITOR = Kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
@@ -77,4 +78,4 @@ JOB_LABEL = "batch.kubernetes.io/job-name"
 CREATE_ONCE = frozenset({JOB, JOB_SET, CLAIM, GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION})
 
 # Kinds that a cluster may lack; a stage that wants one looks at Seen.present.
-OPTIONAL = (JOB_SET, SCALED_OBJECT, HTTP_ROUTE, POD_MONITOR)
+OPTIONAL = (JOB_SET, SCALED_OBJECT, HTTP_SCALED_OBJECT, HTTP_ROUTE, POD_MONITOR)

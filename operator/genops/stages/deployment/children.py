@@ -4,26 +4,23 @@ from typing import Any
 
 from gencontract.task import Input, OptimizeTask, Run, ServeTask, TaskFile
 from gencontract.task import Tolerance as TaskTolerance
-from genops.core import promql
 from genops.core.kinds import (
-    AUTOSCALER,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
     POD_MONITOR,
-    SCALED_OBJECT,
 )
 from genops.core.model import Config, Manifest, Resource, Seen
 from genops.core.names import child_labels, child_name
 from genops.core.podspec import Serving, Trying, Work, claims_of, job, pod_path, pod_template
 from genops.core.reporting import Handover
 from genops.core.stores import place, shared_claim
-from genops.stages.deployment import capture, traffic
+from genops.stages.deployment import capture, scaling, traffic
 from genops.stages.deployment.engine import BUILD, identity
 from genops.stages.deployment.facts import Facts
 from genops.stages.deployment.gate import Inputs
 from genops.stages.deployment.parts import PORTS, PUBLIC, SERVE, body, pods_of
-from genops.stages.deployment.servers import VERSION, Server, Version, autoscaled
+from genops.stages.deployment.servers import VERSION, Server, Version
 from genops.stages.deployment.spec import Optimize, Spec
 
 RETRIES = 3
@@ -31,11 +28,6 @@ RETRIES = 3
 START_SECONDS = 660
 PROGRESS_SECONDS = 900
 SCRAPE_SECONDS = 15  # several numbers a minute, for the rate of the last minute
-# Milliseconds in the queue for each request, over the last minute; 0 where there was none, so that servers may go.
-QUEUE_TIME = (
-    "sum(rate(nv_inference_queue_duration_us{where}[1m])) / "
-    "clamp_min(sum(rate(nv_inference_request_success{where}[1m])), 1e-9) / 1000"
-)
 SHARED_MEMORY = "512Mi"  # Triton's Python back end hands tensors over through /dev/shm
 
 
@@ -178,7 +170,7 @@ def _shared(obj: Resource[Spec], facts: Facts, seen: Seen) -> tuple[Manifest, ..
     if not rollout.routed:
         return ()
     target = rollout.stable.manifest["metadata"]["name"] if rollout.stable else ""
-    scaler = _scaler(obj, target, seen) if target else ()
+    scaler = scaling.children(obj, target, seen.config) if target else ()
     remote = (facts.version is not None and not facts.version.uri.startswith("pvc://")) or capture.leaves(obj)
     watched = (monitor(obj),) if POD_MONITOR in seen.present else ()
     return *traffic.children(obj, rollout, facts.routing), budget(obj), policy(obj, remote), *scaler, *watched
@@ -210,43 +202,5 @@ def monitor(obj: Resource[Spec]) -> Manifest:
         "selector": {"matchLabels": pods_of(obj)},
         "podTargetLabels": [VERSION],
         "podMetricsEndpoints": [{"port": "metrics", "path": "/metrics", "interval": f"{SCRAPE_SECONDS}s"}],
-    }
-    return made
-
-
-def _scaler(obj: Resource[Spec], target: str, seen: Seen) -> tuple[Manifest, ...]:
-    scale = obj.spec.scale
-    if not autoscaled(scale):
-        return ()
-    reference = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.kind, "name": target}
-    return (autoscaler(obj, reference) if scale.metric == "cpu" else scaled_object(obj, reference, seen.config),)
-
-
-def autoscaler(obj: Resource[Spec], reference: Manifest) -> Manifest:
-    """Build the HorizontalPodAutoscaler: per cent of the CPU that is requested."""
-    scale = obj.spec.scale
-    made = body(obj, AUTOSCALER, child_name(obj.name, SERVE))
-    target = {"type": "Utilization", "averageUtilization": max(1, round(scale.target or 0))}
-    made["spec"] = {
-        "scaleTargetRef": reference,
-        "minReplicas": max(1, scale.min),
-        "maxReplicas": scale.max,
-        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
-    }
-    return made
-
-
-def scaled_object(obj: Resource[Spec], reference: Manifest, config: Config) -> Manifest:
-    """Build KEDA's ScaledObject: a number of Prometheus."""
-    scale = obj.spec.scale
-    query = scale.query or QUEUE_TIME.format(where=promql.selector(namespace=obj.namespace, model=obj.name))
-    where = {"serverAddress": config.prometheus, "query": query, "threshold": f"{scale.target:g}"}
-    made = body(obj, SCALED_OBJECT, child_name(obj.name, SERVE))
-    made["spec"] = {
-        "scaleTargetRef": reference,
-        "minReplicaCount": scale.min,
-        "maxReplicaCount": scale.max,
-        "cooldownPeriod": scale.idle_to_zero_after_seconds or 300,
-        "triggers": [{"type": "prometheus", "metadata": where}],
     }
     return made

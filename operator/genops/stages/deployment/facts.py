@@ -12,7 +12,7 @@ from genops.core.jobs import Failure
 from genops.core.kinds import DEPLOYMENT, GEN_EVALUATION, POD
 from genops.core.model import Key, Manifest, Resource, Seen
 from genops.core.reasons import Reason
-from genops.stages.deployment import analysis, canary, drift, traffic
+from genops.stages.deployment import analysis, canary, drift, scaling, traffic
 from genops.stages.deployment.canary import Counts, Probation, World
 from genops.stages.deployment.drift import Watching
 from genops.stages.deployment.engine import Engine, building_job, engine_id, read_engine
@@ -42,6 +42,7 @@ class Facts:
     away: str  # why the version that answers is left for the one before
     routing: Routing  # how the Service stands
     url: str
+    host: str  # that requests must name, where their address does not
     selector: str
     routed: bool  # the Service selects whom it should
     by_gateway: bool  # a Gateway splits the requests
@@ -162,6 +163,7 @@ def read(obj: Resource[Spec], seen: Seen, now: datetime) -> Facts:
         away=away,
         routing=routing,
         url=_url(obj),
+        host=scaling.host(obj) if obj.spec.scale.idle_to_zero_after_seconds else "",
         selector=",".join(f"{k}={v}" for k, v in sorted(pods_of(obj).items())),
         routed=bool(rollout.routed) and routing == traffic.wanted(obj, rollout, routing),
         by_gateway=obj.spec.rollout.gateway_ref is not None,
@@ -177,8 +179,10 @@ def current(obj: Resource[Spec], seen: Seen) -> Manifest | None:
 
 
 def _url(obj: Resource[Spec]) -> str:
-    """Where to send requests: through the Gateway where it has a name for them."""
+    """Where to send requests: to whoever holds them, or through the Gateway where it has a name for them."""
     gateway = obj.spec.rollout.gateway_ref
+    if obj.spec.scale.idle_to_zero_after_seconds:
+        return scaling.ADD_ON_PROXY
     if gateway and gateway.hostname and "*" not in gateway.hostname:
         return f"http://{gateway.hostname}"
     return f"http://{service_name(obj)}.{obj.namespace}.svc:{layout.PORT_HTTP}"

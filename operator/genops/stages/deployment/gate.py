@@ -6,10 +6,11 @@ The gate lets a version in, not on: a version that runs has passed it, and a ver
 from dataclasses import dataclass
 
 from gencontract.codes import Code, meaning
-from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, HTTP_ROUTE, SCALED_OBJECT
+from genops.core.kinds import GEN_DATASET, GEN_EVALUATION, GEN_TRAINING_JOB, HTTP_ROUTE
 from genops.core.model import Key, Manifest, Resource, Seen
 from genops.core.reasons import Reason
 from genops.core.reporting import Handover, data_of, weights_of
+from genops.stages.deployment import scaling
 from genops.stages.deployment.servers import Server
 from genops.stages.deployment.spec import Requires, Spec
 
@@ -79,17 +80,8 @@ def _unroutable(spec: Spec, seen: Seen) -> Problem | None:
 
 
 def _unscalable(spec: Spec, seen: Seen) -> Problem | None:
-    metric = spec.scale.metric
-    if metric in (None, "cpu"):
-        return None
-    lacking = [] if SCALED_OBJECT in seen.present else ["KEDA, whose ScaledObject this cluster does not serve"]
-    lacking += [] if seen.config.prometheus else ["Prometheus, whose address the operator was not told"]
-    if not lacking:
-        return None
-    return Problem(
-        Reason.AUTOSCALER_MISSING,
-        f"scale.metric {metric} needs {' and '.join(lacking)}; install it, or use metric cpu, or leave max out",
-    )
+    lacks = scaling.lacking(spec, seen)
+    return Problem(*lacks) if lacks else None
 
 
 def _unready(obj: Resource[Spec], inputs: Inputs) -> Problem | None:

@@ -167,7 +167,8 @@ class ScaleSpec(SpecModel):
     )
     target: float | None = Field(None, gt=0, le=1e12, description="Value of the metric for each server to keep to.")
     idle_to_zero_after_seconds: Period | None = Field(
-        None, description="Seconds without a request after which the last server goes. Needs KEDA and min 0."
+        None,
+        description="Seconds without a request after which the last server goes. Needs KEDA's HTTP add-on and min 0.",
     )
 
     rules: ClassVar[Rules] = (
@@ -387,6 +388,13 @@ class Template(SpecModel):
     drift: Annotated[list[Drift], ListMap("name")] = Field([], max_length=32, description="Watches on distributions.")
 
     rules: ClassVar[Rules] = (
+        Constraint(
+            when(present("scale.idleToZeroAfterSeconds"), absent("rollout.gatewayRef")),
+            "rollout.gatewayRef must be left out with scale.idleToZeroAfterSeconds: the requests come through KEDA's "
+            "HTTP add-on",
+            "rollout",
+            "FieldValueForbidden",
+        ),
         Constraint(
             when(some("drift", equals("test", "mmd")), present("capture")),
             "capture is required by a drift watch with test mmd, which needs samples",

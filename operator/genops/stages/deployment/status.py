@@ -25,7 +25,7 @@ def _while_nobody_answers(rule: Rule[Facts]) -> Rule[Facts]:
 NOT_SERVING: tuple[Rule[Facts], ...] = (
     Rule(lambda f: f.problem is not None and f.problem.waits, "Pending", FROM_PROBLEM, "{problem}"),
     Rule(lambda f: f.problem is not None, "Failed", FROM_PROBLEM, "{problem}"),
-    Rule(lambda f: f.parked, "Parked", Reason.PARKED, "No server runs; raise scale.min to serve"),
+    Rule(lambda f: f.parked, "Parked", Reason.PARKED, "{parked}"),
     Rule(lambda f: f.engine.failed, "Failed", FROM_ENGINE, "{engine}"),
     Rule(lambda f: f.building and bool(f.engine.job.stuck), "Building", Reason.POD_NOT_STARTED, "{stuck}"),
     Rule(
@@ -109,6 +109,7 @@ def _message(rule: Rule[Facts], facts: Facts) -> str:
         attempts=engine.job.attempts,
         server=facts.server.says if facts.server else "Waits for its server to start",
         back=facts.back,
+        parked=_parked(facts),
         failed=f"The new version {facts.analysis.message}; autoRollback is off: change the spec"
         if facts.analysis
         else "",
@@ -117,9 +118,17 @@ def _message(rule: Rule[Facts], facts: Facts) -> str:
     )
 
 
+def _parked(facts: Facts) -> str:
+    """What brings a server back."""
+    if facts.host:
+        return f"No server runs until a request comes to {facts.url} with Host: {facts.host}"
+    return "No server runs; raise scale.min to serve"
+
+
 def _counted(facts: Facts) -> str:
     stable = facts.rollout.stable
-    return f"{stable.ready} of {stable.desired} servers answer at {facts.url}" if stable else ""
+    host = f" with Host: {facts.host}" if facts.host else ""
+    return f"{stable.ready} of {stable.desired} servers answer at {facts.url}{host}" if stable else ""
 
 
 def _status(facts: Facts, rule: Rule[Facts]) -> Manifest:
@@ -189,7 +198,7 @@ def _server_ready(facts: Facts, reason: str, message: str) -> Condition:
     if server.settled and server.desired:
         return Condition("ServerReady", "True", Reason.SERVING, f"{server.ready} of {server.desired} servers are ready")
     if server.desired == 0:
-        return Condition("ServerReady", "False", Reason.PARKED, "No server runs; raise scale.min to serve")
+        return Condition("ServerReady", "False", Reason.PARKED, _parked(facts))
     return Condition("ServerReady", "False", server.reason, server.says)
 
 
