@@ -1,24 +1,14 @@
-"""Alerts in promtool's unit tests, and every panel's query against what the operator and a real Triton say."""
+"""Alerts in promtool's unit tests, and what tables of series name. Panels are seen live in test_watched_journey."""
 
 import subprocess
-import threading
-import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from monitoring import Monitor, program, prometheus, rule_test, scraping, serves
-from prometheus_client import CollectorRegistry, generate_latest
-from served import serving
-from tiny_engines import a_dataset, an_engine
+from monitoring import plain, program, rule_test
 
-from genops.core.kinds import GEN_DATASET, GEN_DEPLOYMENT, GEN_EVALUATION, GEN_MODEL, GEN_TRAINING_JOB, Kind
-from genops.core.model import Manifest
 from genops.generate import dashboards, rules
-from genops.shell import metrics
-from genops.shell.statuses import FIELDS, Statuses
+from genops.shell.statuses import FIELDS
 
 GDP = 'genops_condition{kind="GenDeployment",namespace="team",name="front"'
 SERIES = 'namespace="team",model="front"'
@@ -165,35 +155,6 @@ def test_promtool_finds_nothing_wrong(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def plain(expr: str) -> str:
-    """Put in what Grafana would: every object, and a rate over some scrapes."""
-    named = {"$__rate_interval": "10s", "$namespace": ".*", "$name": ".*"}
-    for name, value in named.items():
-        expr = expr.replace(name, value)
-    return expr
-
-
-# Every panel.
-
-
-def objects(kind: Kind) -> list[Manifest]:
-    """One object of each kind, whose status says all that may become a number."""
-    status: Manifest = {
-        "conditions": [{"type": t, "status": "Unknown", "reason": "Stale"} for t in ("Ready", "Complete", "Drifted")]
-    }
-    for field in (f for f in FIELDS if f.kind == kind):
-        node, path = status, field.path.split(".")
-        if field.each:
-            *above, last = field.each.split(".")
-            for part in above:
-                node = node.setdefault(part, {})
-            node = node.setdefault(last, [{"name": "one"}])[0]
-        for part in path[:-1]:
-            node = node.setdefault(part, {})
-        node[path[-1]] = "0.5"
-    return [{"metadata": {"namespace": "team", "name": "generator"}, "status": status}]
-
-
 def test_every_field_that_is_told_is_one_that_a_status_may_have() -> None:
     """The table names fields by paths of text; the schema says which there are."""
     from genops.generate.crds import DEFINITIONS, root
@@ -206,70 +167,3 @@ def test_every_field_that_is_told_is_one_that_a_status_may_have() -> None:
         node = node["items"] if field.each else node
         for part in field.path.split("."):
             node = node["properties"][part]
-
-
-@pytest.fixture
-def operator_page() -> Any:
-    """The operator's own page, of the real registry and the real reader of statuses."""
-    own = CollectorRegistry()
-    own.register(Statuses(objects))
-    own.register(
-        metrics.Objects(
-            lambda: {
-                (k.kind, "Serving"): 1
-                for k in (GEN_MODEL, GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION, GEN_DEPLOYMENT)
-            }
-        )
-    )
-
-    def page() -> str:
-        """Say what is known, after a little more work."""
-        metrics.RECONCILES.labels("GenDeployment", "done").inc()
-        metrics.RECONCILE_SECONDS.labels("GenDeployment").observe(0.01)
-        metrics.WATCH_EVENTS.labels("GenDeployment").inc()
-        metrics.QUERIES.labels("Number").inc()
-        metrics.count_api_call("get", "200")
-        return (metrics.exposition() + generate_latest(own)).decode()
-
-    return page
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("triton")
-def test_every_panel_shows_something(tmp_path: Path, operator_page: Any) -> None:
-    rows = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1)).astype(np.uint8)
-    data = a_dataset(tmp_path / "data", rows, np.arange(200) % 10)
-    engine = an_engine(tmp_path / "engine", batch_sizes=[1, 8], dataset=data)
-    whose = {"namespace": "team", "genops_dev_version": "v1"}
-    ended = threading.Event()
-    with serving(engine, tmp_path / "served") as served, serves(operator_page) as page:
-        jobs = (scraping("triton", f"{served.address}:{served.task.metrics_port}", **whose), scraping("operator", page))
-        quick = rules.text().replace("interval: 1m", "interval: 1s")
-        with prometheus(tmp_path / "monitor", *jobs, rules=quick) as monitor:
-            served.wait_ready()
-
-            def ask() -> None:
-                while not ended.wait(0.05):
-                    served.infer(seed=[1, 2], label=[3, 4])
-
-            client = threading.Thread(target=ask)
-            client.start()
-            try:
-                wait_until_full(monitor)
-            finally:
-                ended.set()
-                client.join()
-
-
-def wait_until_full(monitor: Monitor) -> None:
-    """Wait until every query gives a number. Raises AssertionError that names those that do not."""
-    deadline = time.monotonic() + 60
-    while lacking := empty(monitor):
-        assert time.monotonic() < deadline, lacking
-        time.sleep(0.5)
-
-
-def empty(monitor: Monitor) -> list[str]:
-    """Name the panels that show nothing, or nothing but NaN."""
-    found = {f"{panel}: {query.expr}": monitor.query(plain(query.expr)) for panel, query in dashboards.queries()}
-    return [name for name, series in found.items() if not any(s["value"][1] != "NaN" for s in series)]

@@ -67,6 +67,11 @@ class Operator:
         """End it by SIGTERM and return its exit code."""
         return self._end(signal.SIGTERM)
 
+    @property
+    def address(self) -> str:
+        """HOST:PORT of its health and metrics."""
+        return f"127.0.0.1:{self._port(self._offset)}"
+
     def metrics(self) -> dict[str, float]:
         """Read every sample of /metrics."""
         lines = (self._get("/metrics") or "").splitlines()

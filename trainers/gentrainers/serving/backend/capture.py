@@ -5,6 +5,7 @@ spool, is dropped and counted. Must not know where records go, what is personal 
 """
 
 import json
+import math
 import os
 import random
 import threading
@@ -52,7 +53,7 @@ class Capture:
         self, folder: Path, rate: float, per_minute: int, tell: Tell, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._folder, self._rate, self._tell, self._clock = folder, rate, tell, clock
-        self._per_minute, self._minute, self._used = per_minute, clock(), 0
+        self._per_minute, self._minute, self._used = per_minute, -math.inf, 0  # a minute begins with a request
         self._held: deque[Kept] = deque()
         self._bytes = 0
         self._number = 0
