@@ -1,17 +1,23 @@
 """What GenDeployment and GenEvaluation ask for is taken by a real API server, in a namespace that enforces `restricted`."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kinds import of_gateways, of_keda
 from worlds import DIGEST, NOW, resource
 
 from genops.core.kinds import GEN_DATASET, GEN_TRAINING_JOB
 from genops.core.model import Config, Key, Manifest, Seen
 from genops.shell.subset import contains
 from genops.stages.deployment import GEN_DEPLOYMENT_STAGE
-from genops.stages.deployment.children import autoscaler, budget, policy, serve_deployment, service
-from genops.stages.deployment.servers import Version
+from genops.stages.deployment.canary import Probation, legs_of
+from genops.stages.deployment.children import budget, policy, serve_deployment
+from genops.stages.deployment.rollout import Rollout
+from genops.stages.deployment.scaling import autoscaler, http_scaled_object, scaled_object
+from genops.stages.deployment.servers import Server, Version
+from genops.stages.deployment.traffic import Routing, route, service
 from genops.stages.evaluation import EVALUATION
 
 MODEL = {"model": {"uri": "pvc://genops-store/weights", "digest": DIGEST}}
@@ -72,7 +78,7 @@ def test_what_serves_is_taken(restricted: Any, name: str) -> None:
     version = Version("0123456789", DIGEST, "pvc://genops-store/engine", DIGEST, "onnx")
     server = serve_deployment(obj, version, 1, Config())
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": server["metadata"]["name"]}
-    shared = [service(obj, version.id), budget(obj), policy(obj, False), policy(obj, True)]
+    shared = [service(obj, Routing(version.id, version.id)), budget(obj), policy(obj, False), policy(obj, True)]
     scaler = [autoscaler(obj, reference)] if obj.spec.scale.max else []
     for manifest in (server, its_pod(server), *shared, *scaler):
         taken(restricted, manifest)
@@ -112,7 +118,12 @@ def test_an_applied_server_holds_all_that_was_asked_for(restricted: Any, name: s
     """Else the operator would write it again at every look."""
     obj = resource(GEN_DEPLOYMENT_STAGE, "front", DEPLOYMENTS[name])
     version = Version("0123456789", DIGEST, "pvc://genops-store/engine", DIGEST, "onnx")
-    for manifest in (serve_deployment(obj, version, 1, Config()), service(obj, "x"), budget(obj), policy(obj, False)):
+    for manifest in (
+        serve_deployment(obj, version, 1, Config()),
+        service(obj, Routing("x")),
+        budget(obj),
+        policy(obj, False),
+    ):
         there = taken(restricted, manifest)
         assert contains(there["spec"], manifest["spec"])
 
@@ -126,3 +137,42 @@ def test_a_pod_that_does_not_meet_the_standard_would_be_refused(restricted: Any)
     }
     with pytest.raises(Exception, match="restricted"):
         taken(restricted, pod)
+
+
+GATEWAY = {"name": "public", "sectionName": "https", "hostname": "front.example.org"}
+ROUTED = {
+    "canary": {"strategy": "Canary", "gatewayRef": GATEWAY},
+    "shadow": {"strategy": "Shadow", "mirrorPercent": 20, "holdSeconds": 60, "gatewayRef": {"name": "public"}},
+}
+
+
+@pytest.fixture
+def others(namespace: Any) -> Iterator[Any]:
+    """A cluster that serves the kinds of Gateway API, KEDA and its HTTP add-on."""
+    files = [*of_gateways(), *of_keda()]
+    for file in files:
+        namespace.cluster.kubectl("apply", "--server-side", "-f", str(file))
+    namespace.cluster.kubectl("wait", "--for=condition=Established", *(f"--filename={f}" for f in files))
+    try:
+        yield namespace
+    finally:
+        for file in files:
+            namespace.cluster.kubectl("delete", "-f", str(file), "--wait=true")
+
+
+def test_what_the_parts_of_others_are_told_is_taken_and_holds_all_that_was_asked_for(others: Any) -> None:
+    version = Version("0123456789", DIGEST, "pvc://genops-store/engine", DIGEST, "onnx")
+    made = []
+    for rollout in ROUTED.values():
+        obj = resource(GEN_DEPLOYMENT_STAGE, "front", {**MODEL, "rollout": rollout})
+        server = Server(version, serve_deployment(obj, version, 1, Config()), 1, 1, settled=True)
+        begun = Probation(legs_of(obj.spec.rollout), step=0)
+        made.append(route(obj, Rollout(version.id, server, server, begun, version)))
+    scale = {"min": 0, "max": 3, "metric": "queueTime", "target": 20.0, "idleToZeroAfterSeconds": 60}
+    obj = resource(GEN_DEPLOYMENT_STAGE, "front", {**MODEL, "scale": scale})
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "front-serve-0123456789"}
+    made += [scaled_object(obj, target, Config(prometheus="http://p:9090")), http_scaled_object(obj, target)]
+    assert made[1]["spec"]["rules"][0]["filters"][0]["requestMirror"]["percent"] == 20
+    for manifest in made:
+        there = taken(others, manifest)
+        assert contains(there["spec"], manifest["spec"]), manifest["kind"]

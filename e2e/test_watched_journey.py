@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-from monitoring import Monitor, free_port, operator_kinds, plain, prometheus, serves, translated
+from kinds import of_prometheus
+from monitoring import Monitor, free_port, plain, prometheus, serves, translated
 from operators import until
 from places import SMALL, Place, a_place, a_serving_cluster, said
 from traffic import Traffic
@@ -120,7 +121,7 @@ def _label(name: str) -> str:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     with a_serving_cluster() as made:
-        for path in operator_kinds():
+        for path in of_prometheus():
             made.kubectl("apply", "--server-side", "-f", str(path))
         made.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         yield made

@@ -1,7 +1,5 @@
 """What tests ask of Prometheus besides running it: jobs that scrape, and promtool's unit tests of rules."""
 
-import json
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,29 +7,9 @@ from typing import Any
 
 import yaml
 
-from genops.local import programs
 from genops.local.prometheus import Monitor, free_port, program, prometheus, serves
 
-MODULE = "github.com/prometheus-operator/prometheus-operator"
 __all__ = ["Monitor", "free_port", "program", "prometheus", "rule_test", "scraping", "serves"]
-
-
-def operator_kinds() -> list[Path]:
-    """Fetch the CRDs of Prometheus' own operator that we make objects of, from its Go module, checked by go.sum."""
-    module = programs.module_folder("monitoring")
-    done = subprocess.run(
-        [programs.go(module, os.environ), "mod", "download", "-json", MODULE],
-        cwd=module,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    folder = Path(json.loads(done.stdout)["Dir"]) / "example/prometheus-operator-crd"
-    return [
-        folder / f"monitoring.coreos.com_{kind}.yaml" for kind in ("podmonitors", "servicemonitors", "prometheusrules")
-    ]
 
 
 def translated(endpoint: Mapping[str, Any], name: str, page: str) -> dict[str, Any]:
