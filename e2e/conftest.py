@@ -156,7 +156,7 @@ def operator(crds: LocalCluster, namespace: Namespace, tmp_path: Path) -> Iterat
 @pytest.fixture
 def world(namespace: Namespace, operator: Operator) -> World:
     """This test's namespace with its operator, and hands to work there."""
-    return World(namespace, operator, _a_pod)
+    return World(namespace, operator)
 
 
 @pytest.fixture
