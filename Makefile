@@ -60,6 +60,10 @@ demo: setup server-env ## Take a real data set from an idea to a served, measure
 demo-drift: setup server-env ## Let the traffic of a served model drift, and watch it mend itself
 	@$(RUN) genops demo-drift
 
+chaos: setup ## Kill the operator before and after every write of a whole chain (minutes)
+	@$(RUN) genops local build
+	@GENOPS_CHAOS_SHARE=1 $(RUN) pytest -q -s e2e/chaos/test_chain_chaos.py
+
 bench: setup ## Measure the operator: speed, memory, API calls
 	@.venv/bin/python -P e2e/bench/reconcile.py
 
@@ -108,4 +112,4 @@ clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
 	@rm -rf .venv .genops
 
-.PHONY: help setup server-env check test generate install-manifest local demo demo-drift bench bench-trainers bench-data bench-engines bench-serving bench-gpu audit sbom docs clean
+.PHONY: help setup server-env check test generate install-manifest local demo demo-drift chaos bench bench-trainers bench-data bench-engines bench-serving bench-gpu audit sbom docs clean

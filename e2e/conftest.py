@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import standin
 from hands import World
 from operators import Operator
 
@@ -26,7 +27,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 _FOLDER = "GENOPS_E2E_DIR"  # set by the process that pytest was started as, inherited by xdist's workers
 # More CPUs than there are, so that many small pods fit; a short back-off, so that restarts are seen in a test's time.
-OPTIONS = Options(audit=True, cpus=32, restart_back_off=1.0)
+STAND_IN = ROOT / ".genops/stand-in"
+OPTIONS = Options(audit=True, cpus=32, restart_back_off=1.0, images={standin.IMAGE: str(STAND_IN)})
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> LocalCluster:
     """A real cluster, started by whichever worker asks first: `.kubeconfig`, `.kubectl(*args)`, `.paths`."""
+    standin.image(STAND_IN)
     return LocalCluster(os.environ[_FOLDER], OPTIONS).up()
 
 
