@@ -19,8 +19,24 @@ START_SECONDS = 30.0
 class Buckets:
     """The gateway as its administrator sees it."""
 
-    def __init__(self, url: str, key: str, secret: str) -> None:
-        self.url, self.key, self.secret = url, key, secret
+    def __init__(self, folder: Path) -> None:
+        self.url, self.key, self.secret = f"http://127.0.0.1:{free_port()}", uuid.uuid4().hex, uuid.uuid4().hex
+        self._root, self._log = folder / "buckets", folder / "buckets.log"
+        self._root.mkdir()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; what it held before is there again."""
+        program = programs.versitygw(progress.Quiet())
+        keys = ["--access", self.key, "--secret", self.secret]
+        command = [program, "--port", self.url.removeprefix("http://"), *keys, "--quiet", "posix", str(self._root)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        until(self.answers, START_SECONDS, self._log.read_text)
+
+    def stop(self) -> None:
+        """End it: nobody answers at its address."""
+        self._process.terminate()
+        self._process.wait(30)
 
     @property
     def files(self) -> Any:
@@ -46,17 +62,9 @@ class Buckets:
 @contextmanager
 def buckets(folder: Path) -> Iterator[Buckets]:
     """Run a gateway on a loopback port, with keys of its own."""
-    made = Buckets(f"http://127.0.0.1:{free_port()}", uuid.uuid4().hex, uuid.uuid4().hex)
-    root = folder / "buckets"
-    root.mkdir()
-    program = programs.versitygw(progress.Quiet())
-    keys = ["--access", made.key, "--secret", made.secret]
-    command = [program, "--port", made.url.removeprefix("http://"), *keys, "--quiet", "posix", str(root)]
-    with (folder / "buckets.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    made = Buckets(folder)
+    made.start()
     try:
-        until(made.answers, START_SECONDS, lambda: (folder / "buckets.log").read_text())
         yield made
     finally:
-        process.terminate()
-        process.wait(30)
+        made.stop()
