@@ -2,7 +2,7 @@
 
 import pytest
 
-from genops.shell.settings import Settings, SettingsError, from_environment
+from genops.shell.settings import MEANINGS, Settings, SettingsError, from_environment
 
 
 def test_nothing_set_is_the_default() -> None:
@@ -46,3 +46,15 @@ def test_credentials_are_for_tls_alone(name: str, address: dict[str, str]) -> No
     with pytest.raises(SettingsError, match=f"{name}.*https"):
         from_environment({name: "/etc/x", **address})
     assert from_environment({name: "/etc/x", "GENOPS_PROMETHEUS": "https://prometheus:9090"})
+
+
+def test_each_variable_that_is_read_has_its_meaning_in_the_reference() -> None:
+    read: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
+            read.add(name)
+            return super().get(name, default)
+
+    from_environment(Environment())
+    assert read == set(MEANINGS)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from genops.cli.commands import COMMANDS
 from genops.generate import cli
 
 
@@ -35,4 +36,21 @@ def test_pages_name_every_rule_and_field() -> None:
     assert "`spec.drift[].alpha`" in page
     assert "exactly one of threshold, alpha must be set" in page
     assert "above 0 to below 1" in page
+    assert "`kubectl wait --for=condition=TYPE" in cli.OUTPUTS["docs/reference/conditions.md"]()
+    assert "| `Parked` | spec.scale.min is 0" in cli.OUTPUTS["docs/reference/reasons.md"]()
+    assert "| Blocked | the failure's own | {failure} |" in cli.OUTPUTS["docs/reference/phases.md"]()
+    assert (
+        "| `genops_observed_bucket` | counter | Values observed, up to le |"
+        in cli.OUTPUTS["docs/reference/metrics.md"]()
+    )
     assert "| 71 | `OutOfMemory` | fails for good |" in cli.OUTPUTS["docs/reference/exit-codes.md"]()
+
+
+def test_the_command_line_is_told_whole() -> None:
+    """Every command, those of `genops local` among them, and every option but -h, without a folder of this machine."""
+    page = cli.OUTPUTS["docs/reference/cli.md"]()
+    for command in COMMANDS:
+        assert f"## genops {command}\n" in page
+    assert "### genops local up\n" in page
+    assert "| `--tail LINES` |  | only the last lines |" in page
+    assert str(cli.repository()) not in page

@@ -23,7 +23,7 @@ COMMANDS = {
     "demo": ("genops.demo.cli", "from an idea to a served, measured model"),
     "demo-drift": ("genops.demo.drift", "a served model whose traffic drifts mends itself"),
 }
-EXTRAS = {"local": "local", "demo": "local", "demo-drift": "local"}
+EXTRAS = {"generate": "local", "local": "local", "demo": "local", "demo-drift": "local"}
 ABOUT = "Takes a generative model from idea to deployment and keeps it good."
 
 

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from genops.generate import argocd, chart, crds, dashboards, reference, rules
+from genops.generate import argocd, chart, commands, crds, dashboards, reference, rules, vocabulary
 
 OUTPUTS: dict[str, Callable[[], str]] = {
     **crds.OUTPUTS,
     **reference.OUTPUTS,
+    **vocabulary.OUTPUTS,
+    **commands.OUTPUTS,
     **chart.OUTPUTS,
     **rules.OUTPUTS,
     **dashboards.OUTPUTS,

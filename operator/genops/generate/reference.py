@@ -42,12 +42,12 @@ def _names(d: Definition) -> str:
         rows.append(("Scale", f"`kubectl scale` writes `{d.scale.spec}`"))
     if d.selectable:
         rows.append(("Field selectors", ", ".join(f"`{p.lstrip('.')}`" for p in d.selectable)))
-    return _table(("Name", "Value"), rows)
+    return table(("Name", "Value"), rows)
 
 
 def _fields(name: str, node: Node) -> str:
     rows = [(f"`{path}`", _type(n), _default(n, required), _description(n)) for path, n, required in _walk(node, name)]
-    return f"## {name}\n\n" + _table(("Field", "Type", "Default", "Meaning"), rows)
+    return f"## {name}\n\n" + table(("Field", "Type", "Default", "Meaning"), rows)
 
 
 def _walk(node: Node, path: str) -> Iterator[tuple[str, Node, bool]]:
@@ -96,35 +96,35 @@ def _plain(value: Any) -> str:
 
 
 def _description(node: Node) -> str:
-    return _cell(node.get("description", ""))
+    return cell(node.get("description", ""))
 
 
 def _rules(schema: Node) -> str:
     found = [(p, r) for p, r in rules_of(schema["properties"]["spec"], "spec")]
-    rows = [("`metadata.name`", _cell(NAME_RULE["message"]))] + [(f"`{p}`", _cell(r["message"])) for p, r in found]
-    return "## Rules\n\nChecked by the API server and again by the operator.\n\n" + _table(
+    rows = [("`metadata.name`", cell(NAME_RULE["message"]))] + [(f"`{p}`", cell(r["message"])) for p, r in found]
+    return "## Rules\n\nChecked by the API server and again by the operator.\n\n" + table(
         ("Where", "What must hold"), rows
     )
 
 
 def _columns(d: Definition) -> str:
     rows = [(c.name, f"`{c.path}`", c.description) for c in d.columns]
-    return "## Columns of `kubectl get`\n\n" + _table(("Column", "Path", "Meaning"), rows)
+    return "## Columns of `kubectl get`\n\n" + table(("Column", "Path", "Meaning"), rows)
 
 
 def exit_codes() -> str:
     """Write the page of exit codes."""
     rows = [(str(int(m.code)), f"`{m.reason}`", _WHAT_FOLLOWS[m.retry], m.says) for m in TABLE.values()]
     head = f"{HEADER}# Exit codes\n\nHow a pod ends, the reason it becomes, and what follows.\n\n"
-    return head + _table(("Code", "Reason", "What follows", "Meaning"), rows)
+    return head + table(("Code", "Reason", "What follows", "Meaning"), rows)
 
 
-def _table(head: tuple[str, ...], rows: list[Any]) -> str:
+def table(head: tuple[str, ...], rows: list[Any]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -8,6 +8,33 @@ from urllib.parse import urlsplit
 
 from genops.core.model import Config
 
+# What each variable says, for the reference; tests/shell holds it against what is read.
+MEANINGS: Mapping[str, str] = {
+    "GENOPS_KUBECONFIG": "Kubeconfig to connect by. Left out, as kubectl would, or by the pod's service account",
+    "GENOPS_CONTEXT": "Context of the kubeconfig",
+    "GENOPS_NAMESPACES": "Namespaces to look after, with commas between. Empty: the whole cluster",
+    "GENOPS_WORKERS": "Objects looked at side by side, 1 to 256",
+    "GENOPS_RESYNC_SECONDS": "How often everything is listed and looked at again, 1 to 86400",
+    "GENOPS_HEALTH_HOST": "Address that /livez, /readyz and /metrics listen on",
+    "GENOPS_HEALTH_PORT": "Port of the same; 0 takes a free one",
+    "GENOPS_LEASE_NAME": "Name of the Lease by which one of several operators leads",
+    "GENOPS_LEASE_NAMESPACE": "Namespace of that Lease",
+    "GENOPS_IDENTITY": "Name of this process in the Lease. Left out, host name and process id",
+    "GENOPS_LEADER_ELECTION": "`true`, or `false` where no other operator can be",
+    "GENOPS_LOG_FORMAT": "`text` or `json`",
+    "GENOPS_LOG_LEVEL": "`DEBUG`, `INFO`, `WARNING` or `ERROR`",
+    "GENOPS_PROMETHEUS": "Address of Prometheus, without credentials. Empty: what is asked of it is Unknown",
+    "GENOPS_PROMETHEUS_TOKEN_FILE": "File with a bearer token for Prometheus, read anew for each question; needs https",
+    "GENOPS_PROMETHEUS_CA_FILE": "File with the authority that signed Prometheus' certificate; needs https",
+    "GENOPS_TRAINER_IMAGE": "Image of pods that prepare, train, evaluate and build, where a spec names none",
+    "GENOPS_SERVER_IMAGE": "Image of pods that serve, where a spec names none",
+    "GENOPS_IMAGE_PULL_POLICY": "Pull policy of both",
+    "GENOPS_STORE": "Where artifacts go that name no place of their own: pvc://CLAIM/FOLDER, s3://, gs:// or az://",
+    "GENOPS_STORE_SIZE": "Size of the store's claim, made in each namespace that has none of that name",
+    "GENOPS_STORE_CLASS": "Storage class of that claim. Left out, the cluster's default",
+    "GENOPS_STORE_ACCESS": "`ReadWriteOnce`, or `ReadWriteMany` where pods of several nodes share it",
+}
+
 
 class SettingsError(ValueError):
     """A setting cannot be used; the message names the variable, the value and what is allowed."""
