@@ -62,6 +62,10 @@ SENT: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             f"nv_inference_request_success{{{SERIES}}}": "0+9x60",
         },
     ),
+    "GenRecordsDropped": (
+        {f'genops_captured_total{{{SERIES},outcome="dropped"}}': "0+1x60"},
+        {f'genops_captured_total{{{SERIES},outcome="limited"}}': "0+1x60"},
+    ),
     "GenRolledBack": (
         {GDP + ',type="RolledBack",status="True",reason="RolledBack"}': "1x60"},
         {GDP + ',type="RolledBack",status="False",reason="Serving"}': "1x60"},

@@ -207,6 +207,12 @@ DRIFT = Board(
             "{{of}} {{feature}}",
         ),
         _one(
+            "Samples recorded per second",
+            f"sum by (model, outcome) (rate(genops_captured_total{{{SERVED}}}[{RATE}]))",
+            "{{model}} {{outcome}}",
+            about="Limited: over maxPerMinute. Dropped: the store or the pod's disk takes no more",
+        ),
+        _one(
             "Values by bin, last hour",
             f"{_BIN} (increase(genops_observed_bin_total{{{SERVED}}}[1h]))",
             "{{of}} {{feature}} {{bin}}",

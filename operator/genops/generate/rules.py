@@ -116,6 +116,14 @@ ALERTS = (
         "Raise scale.min, or let it scale by queueTime.",
     ),
     Alert(
+        "GenRecordsDropped",
+        f'{MODEL} (rate(genops_captured_total{{outcome="dropped"}}[5m])) > 0',
+        10,
+        "warning",
+        "Records of the traffic of {{ $labels.namespace }}/{{ $labels.model }} are lost; requests are not",
+        "capture.store takes nothing, or too slowly; the log of the server pods has its words.",
+    ),
+    Alert(
         "GenRolledBack",
         _says("GenDeployment", "RolledBack", "True"),
         0,
