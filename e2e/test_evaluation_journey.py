@@ -1,12 +1,12 @@
 """GenEvaluation on a real API server: a trained flow is measured and judged, by numbers and by people."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from places import Place, a_place, evaluation, said, train_digits
+from reviewing import a_browser, a_page, judge_by_keys, whoami
 
 from gencontract.deck import DECK, Deck
 
@@ -70,17 +70,17 @@ def test_weights_that_are_not_the_ones_that_were_named_stop_it(place: Place) -> 
     assert status["lastFailure"]["exitCode"] == 67
 
 
-def test_people_decide(place: Place) -> None:
+def test_people_judge_by_keyboard_and_decide(place: Place) -> None:
     human = {"pairs": 8, "raters": 1}
     place.make("GenEvaluation", "asked", evaluation(human=human, decision={"requires": ["Quantitative", "Human"]}))
     waiting = place.phase("genevaluation", "asked", "WaitingForHumans", "Failed")
     assert (waiting["verdict"], waiting["human"]) == ("Inconclusive", {"received": 0, "required": 10})
-    deck = deck_of(place, waiting)
-    me = json.loads(place.kubectl("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
-    for number in range(len(deck.cards)):
-        choice = "A" if deck.first_is_a(me, number) else "B"
-        said = {"evaluationRef": {"name": "asked"}, "rater": me, "pair": number, "choice": choice}
-        place.make("GenVerdict", f"rater-{number}", said)
+    deck, me = deck_of(place, waiting), whoami(place)
+    with a_page(place.cluster.kubeconfig, place.name, "asked") as address, a_browser() as browser:
+        page = browser.new_page()
+        page.goto(address)
+        assert judge_by_keys(page, deck, me) == 10
+    assert {v["spec"]["rater"] for v in place.list("genverdicts")} == {me}
     status = place.phase("genevaluation", "asked", "Complete", "Failed")
     assert status["verdict"] == "Passed", status
     people = status["human"]

@@ -18,6 +18,7 @@ COMMANDS = {
     "logs": ("genops.cli.logs", "print the log of the pod that matters now, or failed last"),
     "approve": ("genops.cli.approve", "let a run that waits for a person go on"),
     "samples": ("genops.cli.samples", "fetch the picture of what a model makes"),
+    "review": ("genops.review.cli", "serve the page on which people judge blinded pairs"),
     "generate": ("genops.generate.cli", "write CRDs and reference pages out of the types"),
     "local": ("genops.local.cli", "a real Kubernetes control plane on this machine"),
     "demo": ("genops.demo.cli", "from an idea to a served, measured model"),

@@ -56,6 +56,14 @@ class KubeApi:
         settings.connection_pool_maxsize = 64
         return cls(ApiClient(settings), user_agent, observe, namespace)
 
+    def with_token(self, token: str) -> "KubeApi":
+        """Connect to the same server as whom the token names; nothing of our own credentials goes with it."""
+        ours, settings = self._client.configuration, Configuration()
+        for name in ("host", "ssl_ca_cert", "verify_ssl", "tls_server_name", "proxy"):
+            setattr(settings, name, getattr(ours, name))
+        settings.api_key["BearerToken"] = f"Bearer {token}"
+        return KubeApi(ApiClient(settings), self._user_agent, self._observe, self.namespace)
+
     @property
     def server(self) -> str:
         """The API server's URL."""
