@@ -103,7 +103,7 @@ def test_every_card_can_be_shown(modality: str, data: Any, tmp_path: Path) -> No
 
 def shown(media: str, data: bytes) -> None:
     if media == "png":
-        assert min(Image.open(io.BytesIO(data)).size) >= 40
+        assert min(Image.open(io.BytesIO(data)).size) >= 24
     elif media == "wav":
         with wave.open(io.BytesIO(data)) as sound:
             assert (sound.getframerate(), sound.getnchannels()) == (RATE, 1)
