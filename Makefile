@@ -67,6 +67,9 @@ chaos: setup ## Kill the operator before and after every write of a whole chain 
 bench: setup ## Measure the operator: speed, memory, API calls
 	@.venv/bin/python -P e2e/bench/reconcile.py
 
+bench-chain: setup ## Measure what the operator adds to a chain from data to a server
+	@.venv/bin/python -P e2e/bench/chain.py
+
 bench-trainers: setup ## Measure the trainers against their gates, over three seeds
 	@.venv/bin/python -P e2e/bench/trainers.py
 
@@ -112,4 +115,4 @@ clean: ## Take down the local cluster and remove what was installed here
 	@[ ! -x .venv/bin/python ] || $(RUN) genops local down || true
 	@rm -rf .venv .genops
 
-.PHONY: help setup server-env check test generate install-manifest local demo demo-drift chaos bench bench-trainers bench-data bench-engines bench-serving bench-gpu audit sbom docs clean
+.PHONY: help setup server-env check test generate install-manifest local demo demo-drift chaos bench bench-chain bench-trainers bench-data bench-engines bench-serving bench-gpu audit sbom docs clean
