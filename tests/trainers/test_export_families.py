@@ -17,6 +17,7 @@ from gentrainers.serving.backend import engine as engines
 from gentrainers.serving.backend.engine import Engine
 
 SEQUENCE: dict[str, Any] = {"format": "text", "vocab": 20, "block": 8}
+VOICES: dict[str, Any] = {"format": "music", "vocab": 20, "block": 8, "voices": 2, "grid": 2, "first_pitch": 3}
 TABLE: dict[str, Any] = {
     "format": "tabular",
     "columns": 5,
@@ -50,8 +51,9 @@ def a_generation(name: str, data: dict[str, Any], dials: dict[str, Any]) -> tupl
         ("vae", DIGITS, {}),
         ("gan", DIGITS, {}),
         pytest.param("gpt", SEQUENCE, SMALL | {"heads": 2, "length": 4}, marks=pytest.mark.slow),
+        pytest.param("music", VOICES, SMALL | {"heads": 2, "length": 4}, marks=pytest.mark.slow),
     ],
-    ids=["flow-unet", "flow-dit-guided", "flow-table", "diffusion", "vae", "gan", "gpt"],
+    ids=["flow-unet", "flow-dit-guided", "flow-table", "diffusion", "vae", "gan", "gpt", "music"],
 )
 def test_a_family_exports(name: str, data: dict[str, Any], dials: dict[str, Any], tmp_path: Path) -> None:
     generation, shape = a_generation(name, data, dials)
