@@ -34,9 +34,9 @@ def report(folder: Path) -> Exhibit:
     return Exhibit(EVALUATION, folder.as_uri(), digest(manifest))
 
 
-@pytest.mark.parametrize(("kind", "build"), [(GEN_EVALUATION, passed), (GEN_TRAINING_JOB, passed)], ids=str)
-async def test_a_report_is_found_from_what_it_is_about(kind: Kind, build) -> None:  # type: ignore[no-untyped-def]
-    found = exhibit(Key(kind, SPACE, "digits"), (await build()).world())
+@pytest.mark.parametrize("kind", [GEN_EVALUATION, GEN_TRAINING_JOB], ids=str)
+async def test_a_report_is_found_from_what_it_is_about(kind: Kind) -> None:
+    found = exhibit(Key(kind, SPACE, "digits"), (await passed()).world())
     assert found == Exhibit(EVALUATION, "pvc://genops-store/report", REPORT)
 
 
