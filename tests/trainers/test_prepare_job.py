@@ -597,6 +597,12 @@ def infinite(root: Path) -> dict[str, Any]:
     return {"format": "tabular", "columns": [{"name": "a", "type": "number"}]}
 
 
+def too_large(root: Path) -> dict[str, Any]:
+    root.mkdir()
+    (root / "a.csv").write_text("a\n1\n1e39\n")
+    return {"format": "tabular", "columns": [{"name": "a", "type": "number"}]}
+
+
 def empty_cell(root: Path) -> dict[str, Any]:
     root.mkdir()
     (root / "a.csv").write_text("a,b\n1,2\n,2\n")
@@ -799,6 +805,7 @@ REFUSALS: list[tuple[str, Callable[[Path], dict[str, Any]], Code, str]] = [
     ("a row that is too short", ragged, DATA, r"a\.csv line 3: has more or fewer fields"),
     ("a column named twice", twice_named, DATA, r"a\.csv line 1: names a column twice"),
     ("infinity", infinite, DATA, r"a\.csv line 3, column 'a': 'inf' is not of type number"),
+    ("a number beyond what is stored", too_large, DATA, "'1e39' is not of type number"),
     ("a required cell left empty", empty_cell, DATA, r"a\.csv line 3, column 'a': is empty"),
     ("nothing but strings", all_strings, DATA, "columns: all are strings"),
     ("a table without rows", no_rows, DATA, r"a\.csv: has no rows"),

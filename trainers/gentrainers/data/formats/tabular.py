@@ -30,6 +30,7 @@ BATCH = 4096
 INFER_ROWS = 1000
 SHOWN = 8
 TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "yes": 1.0, "no": 0.0}
+LARGEST = float(np.finfo(np.float32).max)  # a larger number would be stored as infinity
 MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 
@@ -144,7 +145,7 @@ def _convert(value: Any, kind: str) -> float | str:
     if kind == "boolean":
         return TRUTH[str(value).strip().lower()] if str(value).strip().lower() in TRUTH else _fail(value)
     number = float(value)
-    if not math.isfinite(number) or (kind == "integer" and not number.is_integer()):
+    if not abs(number) <= LARGEST or (kind == "integer" and not number.is_integer()):
         return _fail(value)
     return number
 
