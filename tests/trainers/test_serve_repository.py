@@ -106,9 +106,24 @@ def an_artifact(tmp_path: Path) -> artifact.Opened:
     return artifact.open_artifact(str(tmp_path / "sealed"), "engines")
 
 
-def test_a_server_without_the_back_end_serves_the_artifact_as_it_lies(tmp_path: Path) -> None:
+def test_a_server_without_the_back_end_runs_the_engine_in_python(tmp_path: Path) -> None:
     laid = assemble.lay(an_artifact(tmp_path), {"python"}, tmp_path / "scratch")
-    assert (laid.native, laid.path) == (None, tmp_path / "sealed")
+    assert laid.native is None
+    assert [p.name for p in laid.path.iterdir()] == ["generator"]
+    version = laid.path / "generator/3"
+    assert (version / "model.onnx").resolve() == (laid.home / "model.onnx").resolve()
+    assert 'name: "generator"' in (laid.path / "generator/config.pbtxt").read_text()
+
+
+@pytest.mark.parametrize("backends", [{"python"}, {"python", "onnxruntime"}])
+def test_byte_code_beside_what_is_served_never_gets_into_the_artifact(tmp_path: Path, backends: set[str]) -> None:
+    """Triton's Python writes it whatever its environment says, and a file that is not listed is refused."""
+    opened = an_artifact(tmp_path)
+    laid = assemble.lay(opened, backends, tmp_path / "scratch")
+    for folder in ("generator/3", "generator/3/genops_backend", "generator/3/genops_backend/runners"):
+        (laid.path / folder / "__pycache__").mkdir()
+        (laid.path / folder / "__pycache__/x.pyc").write_bytes(b"code")
+    assert artifact.open_artifact(str(opened.path), "engines").digest == opened.digest
 
 
 def test_a_server_with_the_back_end_gets_two_models(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ class TritonPythonModel:
         """Load the engine beside this package, and register the metrics."""
         config = json.loads(args["model_config"])
         parameters = {k: v["string_value"] for k, v in config.get("parameters", {}).items()}
-        folder = Path(__file__).parent.parent
+        # The engine's files may be links; a runtime that looks for more beside one must find it.
+        folder = (Path(__file__).parent.parent / engines.SPEC).resolve().parent
         threads = int(parameters.get("threads", "0")) or None
         other = parameters.get("native")
         self.engine = native.load(folder, other) if other else engines.load(folder, threads)
