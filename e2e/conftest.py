@@ -27,7 +27,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 _FOLDER = "GENOPS_E2E_DIR"  # set by the process that pytest was started as, inherited by xdist's workers
 # More CPUs than there are, so that many small pods fit; a short back-off, so that restarts are seen in a test's time.
-STAND_IN = ROOT / ".genops/stand-in"
+STAND_IN = standin.place(ROOT / ".genops")
 OPTIONS = Options(audit=True, cpus=32, restart_back_off=1.0, images={standin.IMAGE: str(STAND_IN)})
 
 

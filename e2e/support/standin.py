@@ -3,9 +3,11 @@
 So that a whole chain fits into seconds where the operator is tried and not the trainers. Only the standard library.
 """
 
+import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import venv
 from pathlib import Path
@@ -48,6 +50,12 @@ if verb == "serve":
 with open("/dev/termination-log", "w") as out:
     json.dump({"verb": verb, "code": 0, **reports[verb]}, out)
 """
+
+
+def place(root: Path) -> Path:
+    """Where the image belongs: another program, or another interpreter, makes another one."""
+    mark = hashlib.sha256(f"{sys.executable}\0{POD}".encode()).hexdigest()[:10]
+    return root / f"{IMAGE}-{mark}"
 
 
 def image(folder: Path) -> str:
