@@ -20,7 +20,7 @@ MANAGED_BY = "genops"
 TASK_DIR = "/genops/task"
 TASK_FILE = f"{TASK_DIR}/task.json"
 STORE_DIR = "/genops/store"  # each PVC is mounted at STORE_DIR/<claim name>
-SECRET_DIR = "/genops/secrets"  # a folder, not a secret  # nosec B105
+SECRET_DIR = "/genops/secrets"
 TERMINATION_LOG = "/dev/termination-log"
 CONTAINER = "main"
 

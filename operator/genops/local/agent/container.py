@@ -118,7 +118,7 @@ class Container:
         return World(place.pod, place.address, place.node.facts, sources, services)
 
     async def _source(self, kind: str, name: str) -> Mapping[str, str] | None:
-        plural = {"ConfigMap": "configmaps", "Secret": "secrets"}[kind]  # nosec B105
+        plural = {"ConfigMap": "configmaps", "Secret": "secrets"}[kind]
         path = f"/api/v1/namespaces/{self.place.pod['metadata']['namespace']}/{plural}/{name}"
         try:
             obj = await self.place.node.api.call("GET", path)
