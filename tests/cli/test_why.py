@@ -30,7 +30,7 @@ ROWS: list[tuple[Build, Kind, str, str, tuple[str, ...]]] = [
     (towns.undecided, GEN_EVALUATION, "digits", "GenEvaluation/digits", ("(VerdictInconclusive)", "What to do: measure with more samples")),
     (towns.passed, GEN_EVALUATION, "digits", "GenEvaluation/digits", ("has been Complete for 0 s", "(VerdictPassed)")),
     (towns.passed, GEN_DEPLOYMENT, "digits", "GenDeployment/digits", ("is Building", "The engine is built and compared with the model.")),
-    (towns.asked_people, GEN_EVALUATION, "people", "GenEvaluation/people", ("is WaitingForHumans", "What to do: give verdicts")),
+    (towns.asked_people, GEN_EVALUATION, "people", "GenEvaluation/people", ("is WaitingForHumans", "What to do: judge the pairs: genops review")),
     (towns.unevaluated, GEN_DEPLOYMENT, "early", "GenEvaluation/nobody", ("GenEvaluation/nobody does not exist in namespace team.", "which GenDeployment/early refers to")),
     (towns.against_the_rules, GEN_DEPLOYMENT, "wrong", "GenDeployment/wrong", ("is Failed", "(InvalidSpec): scale", "What to do: correct the field that the message names: kubectl edit gdp/wrong")),
     (towns.idea, GEN_MODEL, "digits", "GenDataset/digits-1", ("GenModel/digits is Data: it waits for GenDataset/digits-1.")),

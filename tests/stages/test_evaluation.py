@@ -300,6 +300,7 @@ def test_people_are_waited_for(fact: str, extra: dict[Key, Manifest], vouched: b
     people = condition(plan, "Human")
     assert (plan.status["phase"], plan.status["verdict"]) == ("WaitingForHumans", "Inconclusive")
     assert (people.status, people.reason) == ("False", reason)
+    assert condition(plan, "Complete").reason == reason
     assert says in people.message
     assert not [k for k in kinds_of(plan) if "tally" in k]
 

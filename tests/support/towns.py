@@ -64,6 +64,7 @@ class Town:
         self.cluster = FakeCluster()
         self.queue: WorkQueue[Key] = WorkQueue(jitter=lambda: 0.0)
         self.engine = Engine(self.cluster, STAGES, self.queue, Config(), clock=lambda: self.now)
+        self.engine.vouched = True  # all of crds/ is installed
         self.arrived = Informing(self.engine, also=frozenset(OURS)).arrived
         self.cluster.listener = (lambda *event: self.untold.append(event)) if late else self.arrived
 

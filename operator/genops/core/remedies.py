@@ -35,7 +35,7 @@ _OF_REASONS: Mapping[Reason, str] = {
     Reason.VERDICT_FAILED: "train a better model, or ask for less in a new GenEvaluation; "
     "see the samples: kubectl genops samples {ref}",
     Reason.VERDICT_INCONCLUSIVE: "measure with more samples or seeds, or ask more people, in a new GenEvaluation",
-    Reason.WAITING_FOR_HUMANS: "give verdicts on the pairs, one GenVerdict each",
+    Reason.WAITING_FOR_HUMANS: "judge the pairs: genops review",
     Reason.NOT_PREFERRED: "train a better model; people preferred the other",
     Reason.RATERS_DISAGREE: "ask a clearer human.question, or more raters, in a new GenEvaluation",
     Reason.HUMANS_TIMED_OUT: "ask again with a longer human.timeoutSeconds in a new GenEvaluation",

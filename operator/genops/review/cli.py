@@ -90,7 +90,7 @@ async def _serve(args: argparse.Namespace, stores: dict[str, Path]) -> None:
         try:
             await web.TCPSite(runner, args.host, args.port).start()
             host, port = runner.addresses[0][:2]
-            print(f"Judge at  http://{host}:{port}/login{begin}", flush=True)
+            print(f"Judge at  http://{f'[{host}]' if ':' in host else host}:{port}/login{begin}", flush=True)
             await stop.wait()
         finally:
             await runner.cleanup()

@@ -50,4 +50,5 @@ def _of_people(key: Key, world: World) -> str:
     stands = standing(key, world.get(key))
     if stands.phase != "WaitingForHumans":
         return f"Nothing of {name_of(key)} waits for people; it is {stands.phase}: {stands.message}"
-    return f"{name_of(key)} waits for verdicts on single pairs ({stands.message}): each is a GenVerdict by who judged"
+    how = f"each is a GenVerdict by who judged; judge by genops review {key.name}"
+    return f"{name_of(key)} waits for verdicts on single pairs ({stands.message}): {how}"

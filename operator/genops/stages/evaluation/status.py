@@ -117,6 +117,11 @@ class Facts:
         return self.waits and self.people is not None and self.people.ballots is not None
 
     @property
+    def unverified(self) -> bool:
+        """Say whether people are asked in a cluster that would take anybody's word for who they are."""
+        return self.waits and self.people is not None and self.people.reason == Reason.RATERS_UNVERIFIED
+
+    @property
     def uncounted(self) -> bool:
         """Say whether the count failed for good."""
         return self.counting and (self.tally.finished or self.failed)
@@ -394,6 +399,7 @@ RULES: tuple[Rule[Facts], ...] = (
     Rule(lambda f: f.complete, "Complete", FROM_VERDICT, "{why}"),
     Rule(lambda f: f.uncounted, "Failed", FROM_FAILURE, "{failure}"),
     Rule(lambda f: f.counting, "Running", Reason.COUNTING, "{people}, and are counted"),
+    Rule(lambda f: f.unverified, "WaitingForHumans", Reason.RATERS_UNVERIFIED, "{people}"),
     Rule(lambda f: f.numbers is not None, "WaitingForHumans", Reason.WAITING_FOR_HUMANS, "{people}"),
     Rule(lambda f: bool(f.unsupported), "Failed", UNSUPPORTED, "{unsupported}"),
     Rule(lambda f: f.failed, "Failed", FROM_FAILURE, "{failure}"),
