@@ -1,14 +1,17 @@
 """GenDeployment on a real API server and a real Triton: refused, let in, served, followed by the next, tampered with."""
 
 import json
+import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from operators import until
-from places import SMALL, Place, a_place, a_serving_cluster, evaluation, said, train_digits
+from places import GROUP, SMALL, Place, a_place, a_serving_cluster, evaluation, said, train_digits
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("triton")]
 
@@ -16,7 +19,7 @@ SERVER: dict[str, Any] = {"resources": SMALL}
 SPEC: dict[str, Any] = {
     "model": {"trainingJobRef": {"name": "digits"}},
     "requires": {"evaluationRef": {"name": "easy"}},
-    "optimize": {"targets": ["onnx"], "shapes": {"batchSizes": [1, 4]}, "resources": SMALL},
+    "optimize": {"targets": ["onnx"], "shapes": {"batchSizes": [1, 10]}, "resources": SMALL},
     "server": SERVER,
     "rollout": {"strategy": "BlueGreen"},
 }
@@ -115,11 +118,28 @@ def test_the_status_says_what_serves_and_how_fast(served: Place) -> None:
         "Routed",
     }
     assert json.loads(served.kubectl("get", "--raw", _scale(served)))["status"]["replicas"] == 1
-    served.kubectl("wait", "gendeployment/front", "--for=condition=Ready", "--timeout=5s")
+    for condition in ("EngineReady", "ServerReady", "Routed", "Ready", "Progressing=False"):
+        served.kubectl("wait", "gendeployment/front", f"--for=condition={condition}", "--timeout=5s")
 
 
 def _scale(place: Place) -> str:
     return f"/apis/genops.dev/v1alpha1/namespaces/{place.name}/gendeployments/front/scale"
+
+
+def test_the_demo_runs_on_a_cluster_that_it_knows_by_a_context_alone(served: Place, tmp_path: Path) -> None:
+    """What is there already is applied again, and pictures come through the API server, as from any cluster."""
+    for kind, name, spec in (("GenEvaluation", "easy", evaluation()), ("GenDeployment", "front", SPEC)):
+        body = {"apiVersion": GROUP, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        (tmp_path / f"{kind}.yaml").write_text(json.dumps(body))
+    picture = tmp_path / "samples.png"
+    command = [sys.executable, "-m", "genops", "demo", "--context", "genops-local", "--namespace", served.name]
+    command += ["--manifests", str(tmp_path), "--output", str(picture), "--timeout", "60"]
+    env = {**os.environ, "KUBECONFIG": served.cluster.kubeconfig}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "Verdict: Passed" in done.stdout
+    assert f"kubectl genops why --context genops-local -n {served.name} gdp/front" in done.stdout
 
 
 def test_the_next_version_takes_over_while_requests_go_on(served: Place) -> None:

@@ -144,6 +144,14 @@ def _nobody(place: Place) -> str:
     return str(path)
 
 
+def test_the_demo_names_a_context_that_is_not_there(place: Place) -> None:
+    command = [sys.executable, "-m", "genops", "demo", "--context", "nowhere", "--namespace", place.name]
+    env = {**os.environ, "KUBECONFIG": place.cluster.kubeconfig, "COLUMNS": "500"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=180, check=False)
+    assert done.returncode == 1, done.stdout
+    assert 'context "nowhere" does not exist' in done.stdout
+
+
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_conditions_can_be_waited_for(place: Place, name: str) -> None:
     for condition in CONDITIONS[name]:

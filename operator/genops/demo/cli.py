@@ -13,8 +13,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from gencontract.layout import GROUP
 from genops.demo.sampling import generate, request, save_grid
-from genops.demo.watching import DemoError, follow
+from genops.demo.watching import NEEDS, DemoError, follow
 from genops.local import operating, programs
 from genops.local.cluster import LocalCluster
 from genops.local.errors import LocalError
@@ -58,7 +59,9 @@ class Demo:
 
     def run(self) -> int:
         """Do every step, in order."""
-        if not self.args.context:
+        if self.args.context:
+            self._foreign()
+        else:
             self._local()
         names = self._apply()
         seconds = follow(self._json, names, self.args.timeout, self.console)
@@ -86,6 +89,12 @@ class Demo:
         cluster = LocalCluster(self.args.dir, options, progress).up()
         operating.up(cluster, progress)
         self.kubeconfig = cluster.kubeconfig
+
+    def _foreign(self) -> None:
+        """Look whether the cluster knows our kinds, before anything is asked of it."""
+        known = self._kubectl("api-resources", "--api-group", GROUP, "-o", "name").split()
+        if f"gendeployments.{GROUP}" not in known:
+            raise DemoError(f"The cluster of context {self.args.context} does not know genops' kinds. {NEEDS}")
 
     def _apply(self) -> list[tuple[str, str]]:
         path = self.args.manifests
@@ -125,30 +134,36 @@ class Demo:
 
     @contextmanager
     def _endpoint(self, deployment: dict[str, Any]) -> Iterator[str]:
-        """Give an address of the service that this machine reaches: the local cluster's own, else a port-forward."""
+        """Give an address of the service that this machine reaches: the local cluster's own, else by the API server."""
         service = str(deployment["status"]["url"]).removeprefix("http://").split(".", 1)[0]
         if self.kubeconfig:
             address = self._json("get", "service", service)["spec"]["clusterIP"]
             yield f"http://{address}:8000"
             return
-        command = [*self._command(), "port-forward", f"service/{service}", ":8000"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+        command = [*self._command(), "proxy", "--port=0", "--address=127.0.0.1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as proxy:
             try:
-                assert forward.stdout is not None
-                line = forward.stdout.readline()
-                port = line.split("127.0.0.1:", 1)[-1].split(" ", 1)[0]
-                yield f"http://127.0.0.1:{port}"
+                assert proxy.stdout is not None
+                said = proxy.stdout.readline().strip()
+                if "127.0.0.1:" not in said:
+                    raise DemoError(f"kubectl proxy: {said or 'it ended'}")
+                port = said.rsplit(":", 1)[1]
+                yield f"http://127.0.0.1:{port}/api/v1/namespaces/{self.args.namespace}/services/{service}:8000/proxy"
             finally:
-                forward.terminate()
+                proxy.terminate()
 
     def _say_how_to_go_on(self, deployment: dict[str, Any]) -> None:
         name, local = deployment["metadata"]["name"], self.kubeconfig is not None
         lines = []
         if local:
             lines.append(f"export KUBECONFIG={self.kubeconfig}")
-        lines += ["kubectl get gds,gtj,gev,gdp", f"kubectl describe gdp {name}"]
-        with self._endpoint(deployment) as url:
-            lines.append(f"curl -s {url}/v2/models/{name}/infer -d '{json.dumps(request([7]))}'")
+        where = "" if local else f" --context {self.args.context} -n {self.args.namespace}"
+        lines += [f"kubectl{where} get gds,gtj,gev,gdp", f"kubectl{where} describe gdp {name}"]
+        if local:
+            with self._endpoint(deployment) as url:
+                lines.append(f"curl -s {url}/v2/models/{name}/infer -d '{json.dumps(request([7]))}'")
+        else:
+            lines.append(f"kubectl genops why{where} gdp/{name}")
         if local:
             lines.append("genops local down")
         self.console.print("\nGo on with:")

@@ -12,10 +12,19 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from genops.core.reasons import Reason
+
 Kubectl = Callable[..., dict[str, Any]]
 
 KINDS = ("gendatasets", "gentrainingjobs", "genevaluations", "gendeployments", "genmodels")
 GOOD, BAD = ("Ready", "Succeeded", "Complete", "Serving"), ("Failed", "Blocked", "Halted")
+
+
+UNSEEN, UNSEEN_SECONDS, STUCK_SECONDS = "-", 45.0, 90.0
+NEEDS = (
+    "A cluster needs an operator that looks after the namespace (docs/howto/install.md), images that its nodes can "
+    "pull (pods.trainerImage and pods.serverImage of the chart), and a default storage class or a claim genops-store"
+)
 
 
 class DemoError(RuntimeError):
@@ -31,6 +40,7 @@ class Row:
     phase: str
     detail: str
     message: str
+    reason: str = ""
 
     @property
     def good(self) -> bool:
@@ -55,9 +65,10 @@ def row(manifest: dict[str, Any]) -> Row:
     return Row(
         manifest["kind"],
         manifest["metadata"]["name"],
-        str(status.get("phase") or "-"),
+        str(status.get("phase") or UNSEEN),
         _detail(status),
-        _message(status),
+        str(_main(status).get("message") or ""),
+        str(_main(status).get("reason") or ""),
     )
 
 
@@ -77,12 +88,10 @@ def _detail(status: dict[str, Any]) -> str:
     return f"{chosen['target']}, p50 {chosen.get('p50Ms', '?')} ms" if chosen else str(progress.get("stage") or "")
 
 
-def _message(status: dict[str, Any]) -> str:
+def _main(status: dict[str, Any]) -> dict[str, Any]:
+    """The condition that says where an object is."""
     conditions = {c["type"]: c for c in status.get("conditions", ())}
-    main: dict[str, Any] = next(
-        (conditions[t] for t in ("Failed", "Ready", "Complete") if conditions.get(t, {}).get("message")), {}
-    )
-    return str(main.get("message") or "")
+    return next((conditions[t] for t in ("Failed", "Ready", "Complete") if conditions.get(t, {}).get("message")), {})
 
 
 def table(rows: Sequence[Row], seconds: float) -> Table:
@@ -98,7 +107,7 @@ def table(rows: Sequence[Row], seconds: float) -> Table:
 
 def follow(kubectl: Kubectl, names: Sequence[tuple[str, str]], timeout: float, console: Console) -> float:
     """Show the objects until all are good; returns the seconds it took. Raises DemoError when one is bad."""
-    started = time.monotonic()
+    started, patience = time.monotonic(), Patience(timeout)
     with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
         said: dict[str, str] = {}
         while True:
@@ -109,7 +118,7 @@ def follow(kubectl: Kubectl, names: Sequence[tuple[str, str]], timeout: float, c
                 _say_changes(rows, said, seconds, console)
             if all(r.good for r in rows):
                 return seconds
-            _give_up(rows, seconds, timeout)
+            patience.check(rows, seconds)
             time.sleep(1)
 
 
@@ -122,10 +131,24 @@ def _say_changes(rows: Sequence[Row], said: dict[str, str], seconds: float, cons
             console.print(f"{seconds:4.0f} s  {line}", highlight=False, soft_wrap=True)
 
 
-def _give_up(rows: Sequence[Row], seconds: float, timeout: float) -> None:
-    bad = next((r for r in rows if r.bad), None)
-    if bad:
-        raise DemoError(f"{bad.kind} {bad.name} is {bad.phase}: {bad.message}")
-    if seconds > timeout:
-        slow = next(r for r in rows if not r.good)
-        raise DemoError(f"{slow.kind} {slow.name} is still {slow.phase} after {seconds:.0f} s: {slow.message}")
+class Patience:
+    """How long an object may stay where it is. What will not move by itself is given up before the time is over."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._since: dict[tuple[str, str, str], float] = {}  # since when an object stands as it does
+
+    def check(self, rows: Sequence[Row], seconds: float) -> None:
+        """Raise DemoError for an object that is bad, is not looked at, cannot start, or takes too long."""
+        self._since = {k: self._since.get(k, seconds) for r in rows for k in [(r.kind, r.name, r.phase + r.reason)]}
+        for r in rows:
+            stood = seconds - self._since[r.kind, r.name, r.phase + r.reason]
+            if r.bad:
+                raise DemoError(f"{r.kind} {r.name} is {r.phase}: {r.message}")
+            if r.phase == UNSEEN and stood > UNSEEN_SECONDS:
+                raise DemoError(f"The operator says nothing of {r.kind} {r.name} in {stood:.0f} s. {NEEDS}")
+            if r.reason == Reason.POD_NOT_STARTED and stood > STUCK_SECONDS:
+                raise DemoError(f"{r.kind} {r.name} cannot start: {r.message}. {NEEDS}")
+        if seconds > self._timeout:
+            slow = next(r for r in rows if not r.good)
+            raise DemoError(f"{slow.kind} {slow.name} is still {slow.phase} after {seconds:.0f} s: {slow.message}")
