@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gencontract.layout import GROUP
+from genops.core.conditions import is_true
 from genops.demo.sampling import generate, request, save_grid
 from genops.demo.watching import NEEDS, DemoError, follow
 from genops.local import operating, programs
@@ -134,12 +135,13 @@ class Demo:
 
     @contextmanager
     def _endpoint(self, deployment: dict[str, Any]) -> Iterator[str]:
-        """Give an address of the service that this machine reaches: the local cluster's own, else by the API server."""
-        service = str(deployment["status"]["url"]).removeprefix("http://").split(".", 1)[0]
+        """Give an address that this machine reaches: the local cluster's Service, else a server by the API server."""
         if self.kubeconfig:
+            service = str(deployment["status"]["url"]).removeprefix("http://").split(".", 1)[0]
             address = self._json("get", "service", service)["spec"]["clusterIP"]
             yield f"http://{address}:8000"
             return
+        pod = self._ready_pod(str(deployment["status"]["selector"]))
         command = [*self._command(), "proxy", "--port=0", "--address=127.0.0.1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as proxy:
             try:
@@ -148,9 +150,16 @@ class Demo:
                 if "127.0.0.1:" not in said:
                     raise DemoError(f"kubectl proxy: {said or 'it ended'}")
                 port = said.rsplit(":", 1)[1]
-                yield f"http://127.0.0.1:{port}/api/v1/namespaces/{self.args.namespace}/services/{service}:8000/proxy"
+                yield f"http://127.0.0.1:{port}/api/v1/namespaces/{self.args.namespace}/pods/{pod}:8000/proxy"
             finally:
                 proxy.terminate()
+
+    def _ready_pod(self, selector: str) -> str:
+        """Name a server pod that answers."""
+        for pod in self._json("get", "pods", "--selector", selector)["items"]:
+            if is_true(pod["status"], "Ready") and "deletionTimestamp" not in pod["metadata"]:
+                return str(pod["metadata"]["name"])
+        raise DemoError(f"No pod with labels {selector} is ready; see kubectl get pods -l {selector}")
 
     def _say_how_to_go_on(self, deployment: dict[str, Any]) -> None:
         name, local = deployment["metadata"]["name"], self.kubeconfig is not None
