@@ -35,7 +35,9 @@ def blocks(page: Path, language: str) -> list[Block]:
 def manifests(page: Path) -> list[dict[str, Any]]:
     """Read the objects that a page shows: YAML blocks that name a kind, and those that a shell block hands to kubectl."""
     typed = [
-        m[1] for block in blocks(page, "sh") for m in re.finditer(r"<<'?EOF'?\n(.*?)^EOF$", block.text, re.M | re.S)
+        m[1]
+        for block in blocks(page, "sh")
+        for m in re.finditer(r"kubectl apply[^\n]*<<'?EOF'?\n(.*?)^EOF$", block.text, re.M | re.S)
     ]
     shown = [block.text for block in blocks(page, "yaml")]
     documents = [d for text in (*shown, *typed) for d in yaml.safe_load_all(text)]
