@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-EXTRAS := --extra operator --extra local --extra trainers --extra tvm --extra tensorrt-rtx --extra docs
+EXTRAS := --extra operator --extra local --extra trainers --extra tvm --extra tensorrt-rtx --extra docs --extra signing
 STAMP := .venv/.synced
 SERVER := .genops/venv-server
 SERVER_STAMP := $(SERVER)/.synced
@@ -29,7 +29,7 @@ server-env: $(SERVER_STAMP) ## Install what a serving pod holds into its own env
 
 $(SERVER_STAMP): $(STAMP)
 	@echo "==> Triton Inference Server and its packages into $(SERVER)"
-	@UV_PROJECT_ENVIRONMENT=$(SERVER) uv sync --quiet --frozen --extra server --no-dev
+	@UV_PROJECT_ENVIRONMENT=$(SERVER) uv sync --quiet --frozen --extra server --extra signing --no-dev
 	@touch $@
 
 check: setup ## Generated files, format, lint, types, layers, unit tests

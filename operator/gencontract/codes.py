@@ -26,6 +26,7 @@ class Code(IntEnum):
     MISSING_INPUT = 66
     DIGEST_MISMATCH = 67
     NO_DEVICE = 68
+    BAD_SIGNATURE = 69
     NON_FINITE = 70
     OUT_OF_MEMORY = 71
     CHECK_BLOCKED = 72
@@ -61,6 +62,7 @@ TABLE: dict[Code, Meaning] = {
         Meaning(Code.MISSING_INPUT, "MissingInput", Retry.NEVER, "A named input does not exist"),
         Meaning(Code.DIGEST_MISMATCH, "DigestMismatch", Retry.NEVER, "A file is not the one that was recorded"),
         Meaning(Code.NO_DEVICE, "NoDevice", Retry.NEVER, "The accelerator asked for is not there"),
+        Meaning(Code.BAD_SIGNATURE, "BadSignature", Retry.NEVER, "The signature asked for is missing or does not hold"),
         Meaning(Code.NON_FINITE, "NonFinite", Retry.NEVER, "The loss stayed infinite or NaN after three reloads"),
         Meaning(Code.OUT_OF_MEMORY, "OutOfMemory", Retry.NEVER, "The same batch would not fit again"),
         Meaning(Code.CHECK_BLOCKED, "CheckBlocked", Retry.NEVER, "A dataset check with action Block did not pass"),

@@ -28,6 +28,8 @@ CONTAINER = "main"
 ENV_TASK = "GENOPS_TASK"
 ENV_TERMINATION_LOG = "GENOPS_TERMINATION_LOG"
 ENV_POD_IP = "POD_IP"
+ENV_SIGNING_KEY = "GENOPS_SIGNING_KEY"  # path of a private key: what is made here is signed
+ENV_VERIFYING_KEY = "GENOPS_VERIFYING_KEY"  # path of a public key: what is opened here must be signed
 
 # Ports of a server pod, as Triton numbers them.
 PORT_HTTP = 8000
@@ -36,6 +38,7 @@ PORT_METRICS = 8002
 PORT_READY = 8080  # the launcher's /readyz and /livez
 PORT_RENDEZVOUS = 29500
 
+SIGNATURE = "model.sig"  # of an artifact that was signed; the one file that no manifest lists
 MANIFEST = "manifest.json"  # of every artifact folder; its SHA-256 is the artifact's digest
 
 # Kubernetes keeps 4096 bytes of a container's termination message.

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from gencontract.codes import Code
-from gencontract.layout import MANIFEST
+from gencontract.layout import MANIFEST, SIGNATURE
 from gencontract.wire import canonical
+from gentrainers import signatures
 from gentrainers.errors import JobError
 
 CHUNK = 1 << 20
@@ -67,6 +68,7 @@ def writing(uri: str, kind: str, body: dict[str, Any]) -> Iterator[Path]:
         with store_errors(uri):
             yield scratch
             seal(scratch, kind, body)
+            signatures.sign(scratch, kind)
             if target:
                 _replace(scratch, target)
             else:
@@ -108,7 +110,7 @@ def seal(folder: Path, kind: str, body: dict[str, Any]) -> str:
     files = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
-        if name == MANIFEST:
+        if name in (MANIFEST, SIGNATURE):
             continue
         _fsync(path)
         files.append({"path": name, "bytes": path.stat().st_size, "sha256": sha256_file(path)})
@@ -147,6 +149,7 @@ def open_artifact(uri: str, kind: str, digest: str | None = None) -> Opened:
     _no_strangers(folder, {name for name, _ in listed}, uri)
     for name, sha in listed:
         _check_file(folder, name, sha, uri)
+    signatures.verify(folder, kind, uri)
     return Opened(folder, kind, body, found)
 
 
@@ -155,7 +158,7 @@ def _no_strangers(folder: Path, listed: set[str], uri: str) -> None:
     for place, folders, files in os.walk(folder):
         links = [f for f in folders if Path(place, f).is_symlink()]
         found = {Path(place, name).relative_to(folder).as_posix() for name in (*files, *links)}
-        if strange := sorted(found - listed - {MANIFEST}):
+        if strange := sorted(found - listed - {MANIFEST, SIGNATURE}):
             detail = f"{uri}/{strange[0]} is not in the manifest, so nobody vouches for it"
             raise JobError(Code.DIGEST_MISMATCH, f"{detail}; remove it, or make the artifact again")
 

@@ -105,7 +105,7 @@ def _cached(place: str) -> Opened | None:
     try:
         return open_artifact(place, "engine")
     except JobError as error:
-        if error.code not in (Code.MISSING_INPUT, Code.DIGEST_MISMATCH, Code.BAD_DATA):
+        if error.code not in (Code.MISSING_INPUT, Code.DIGEST_MISMATCH, Code.BAD_DATA, Code.BAD_SIGNATURE):
             raise
         artifact.remove(place)
         return None

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from gencontract.codes import Code
+from gencontract.layout import MANIFEST, SIGNATURE
 from gencontract.wire import canonical, explain
 from gentrainers.errors import JobError
 from gentrainers.serving import config
@@ -87,7 +88,7 @@ def write(folder: Path, served: Served) -> None:
     """Write the repository into `folder`."""
     home = folder / served.model
     version = home / str(served.version)
-    shutil.copytree(served.engine, version, ignore=shutil.ignore_patterns("manifest.json"))
+    shutil.copytree(served.engine, version, ignore=shutil.ignore_patterns(MANIFEST, SIGNATURE))
     shutil.copytree(BACKEND, version / "genops_backend", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     (version / "model.py").write_text(ENTRY)
     (version / SPEC).write_bytes(canonical(dict(served.spec)))
