@@ -28,8 +28,8 @@ CONTAINER = "main"
 ENV_TASK = "GENOPS_TASK"
 ENV_TERMINATION_LOG = "GENOPS_TERMINATION_LOG"
 ENV_POD_IP = "POD_IP"
-ENV_SIGNING_KEY = "GENOPS_SIGNING_KEY"  # path of a private key: what is made here is signed
-ENV_VERIFYING_KEY = "GENOPS_VERIFYING_KEY"  # path of a public key: what is opened here must be signed
+ENV_SIGNING_KEY = "MODEL_SIGNING_KEY"  # path of a private key: what is made here is signed
+ENV_VERIFYING_KEY = "MODEL_VERIFYING_KEY"  # path of a public key: what is opened here must be signed
 
 # Ports of a server pod, as Triton numbers them.
 PORT_HTTP = 8000
