@@ -71,6 +71,7 @@ _OF_ENDS: Mapping[Code, str] = {
     Code.BAD_DATA: "mend the file that the message names at the source, and read it again in a new object",
     Code.MISSING_INPUT: "put the input where the message says, or name another place in a new object",
     Code.DIGEST_MISMATCH: "find who changed the file; make the artifact anew rather than trust this one",
+    Code.BAD_SIGNATURE: "sign it with the key whose public half the pods have, or make it anew where that key is",
     Code.NO_DEVICE: "ask for a node that has the accelerator (resources, nodeSelector), or do without",
     Code.NON_FINITE: "lower the learning rate, or look at the data, in a new object",
     Code.OUT_OF_MEMORY: "raise resources.limits.memory or make the batch smaller, in a new object",
