@@ -12,10 +12,12 @@ NAME = f"raters.{GEN_VERDICT.plural}.{GROUP}"
 FILE = f"crds/{GROUP}_{GEN_VERDICT.plural}.raters.yaml"
 MESSAGE = "'spec.rater must be ' + request.userInfo.username + ', who sends this: nobody judges in another\\'s name'"
 
+# One for the whole cluster: Helm leaves it when the release goes that brought it, since others may count by it.
+META = {"name": NAME, "annotations": {"helm.sh/resource-policy": "keep"}}
 POLICY: Manifest = {
     "apiVersion": ADMISSION_POLICY.api_version,
     "kind": ADMISSION_POLICY.kind,
-    "metadata": {"name": NAME},
+    "metadata": META,
     "spec": {
         "failurePolicy": "Fail",
         "matchConstraints": {
@@ -40,6 +42,6 @@ POLICY: Manifest = {
 BINDING: Manifest = {
     "apiVersion": ADMISSION_BINDING.api_version,
     "kind": ADMISSION_BINDING.kind,
-    "metadata": {"name": NAME},
+    "metadata": META,
     "spec": {"policyName": NAME, "validationActions": ["Deny"]},
 }
