@@ -127,7 +127,7 @@ def _scale(place: Place) -> str:
 
 
 def test_the_demo_runs_on_a_cluster_that_it_knows_by_a_context_alone(served: Place, tmp_path: Path) -> None:
-    """What is there already is applied again, and pictures come through the API server, as from any cluster."""
+    """What is there already is applied again, and pictures come from the Service, which this machine reaches."""
     for kind, name, spec in (("GenEvaluation", "easy", evaluation()), ("GenDeployment", "front", SPEC)):
         body = {"apiVersion": GROUP, "kind": kind, "metadata": {"name": name}, "spec": spec}
         (tmp_path / f"{kind}.yaml").write_text(json.dumps(body))

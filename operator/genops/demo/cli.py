@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from gencontract.layout import GROUP
+from gencontract.layout import GROUP, PORT_HTTP
 from genops.core.conditions import is_true
 from genops.demo.sampling import generate, request, save_grid
 from genops.demo.watching import NEEDS, DemoError, follow
@@ -49,6 +50,15 @@ def main(args: argparse.Namespace) -> int:
     except (DemoError, LocalError) as error:
         console.print(f"[red]genops demo:[/] {error}", highlight=False)
         return 1
+
+
+def reachable(address: str, port: int) -> bool:
+    """Say whether somebody answers there."""
+    try:
+        with socket.create_connection((address, port), timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 class Demo:
@@ -135,11 +145,14 @@ class Demo:
 
     @contextmanager
     def _endpoint(self, deployment: dict[str, Any]) -> Iterator[str]:
-        """Give an address that this machine reaches: the local cluster's Service, else a server by the API server."""
-        if self.kubeconfig:
-            service = str(deployment["status"]["url"]).removeprefix("http://").split(".", 1)[0]
-            address = self._json("get", "service", service)["spec"]["clusterIP"]
-            yield f"http://{address}:8000"
+        """Give an address that this machine reaches: the Service's own where it does, else a server by the API server.
+
+        API servers refuse to go to loopback addresses, which pods of the local cluster have.
+        """
+        service = str(deployment["status"]["url"]).removeprefix("http://").split(".", 1)[0]
+        address = str(self._json("get", "service", service)["spec"]["clusterIP"])
+        if reachable(address, PORT_HTTP):
+            yield f"http://{address}:{PORT_HTTP}"
             return
         pod = self._ready_pod(str(deployment["status"]["selector"]))
         command = [*self._command(), "proxy", "--port=0", "--address=127.0.0.1"]
@@ -150,7 +163,7 @@ class Demo:
                 if "127.0.0.1:" not in said:
                     raise DemoError(f"kubectl proxy: {said or 'it ended'}")
                 port = said.rsplit(":", 1)[1]
-                yield f"http://127.0.0.1:{port}/api/v1/namespaces/{self.args.namespace}/pods/{pod}:8000/proxy"
+                yield f"http://127.0.0.1:{port}/api/v1/namespaces/{self.args.namespace}/pods/{pod}:{PORT_HTTP}/proxy"
             finally:
                 proxy.terminate()
 
