@@ -17,19 +17,19 @@ from traffic import Traffic, targets
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("triton")]
 
-STEPS = [{"weight": 20, "seconds": 3}, {"weight": 50, "seconds": 3}]
 ERRORS = {"name": "errors", "builtin": "errorRate", "op": "<=", "threshold": 0.01, "intervalSeconds": 1}
 SLOW = {"name": "slow", "builtin": "latencyP95", "op": "<=", "threshold": 60000, "intervalSeconds": 1}
 KINDS = "gendeployment"
 
 
-def spec(instances: int, *metrics: dict[str, Any]) -> dict[str, Any]:
-    """A GenDeployment; another count of instances is another version."""
+def spec(instances: int, *metrics: dict[str, Any], seconds: int = 3) -> dict[str, Any]:
+    """A GenDeployment; another count of instances is another version. `seconds` is the time of a step."""
+    steps = [{"weight": weight, "seconds": seconds} for weight in (20, 50)]
     return {
         "model": {"trainingJobRef": {"name": "digits"}},
         "optimize": {"targets": ["onnx"], "shapes": {"batchSizes": [1, 8]}, "resources": SMALL},
         "server": {"resources": SMALL, "instances": instances},
-        "rollout": {"strategy": "Canary", "steps": STEPS, "metrics": list(metrics)},
+        "rollout": {"strategy": "Canary", "steps": steps, "metrics": list(metrics)},
     }
 
 
@@ -44,10 +44,10 @@ class Watched:
     def status(self) -> dict[str, Any]:
         return self.place.status(KINDS, "front")
 
-    def roll(self, instances: int, *metrics: dict[str, Any]) -> str:
+    def roll(self, instances: int, *metrics: dict[str, Any], seconds: int = 3) -> str:
         """Ask for another version. Returns the engine digest of the one that answers."""
         before = str(self.status()["stable"]["engineDigest"])
-        self.place.make("GenDeployment", "front", spec(instances, *metrics))
+        self.place.make("GenDeployment", "front", spec(instances, *metrics, seconds=seconds))
         return before
 
     def until(self, what: str, holds: Any, seconds: float = 300) -> dict[str, Any]:
@@ -94,11 +94,11 @@ def serving(status: dict[str, Any], but: str) -> bool:
 
 
 def test_a_good_version_is_promoted_though_prometheus_hangs_and_the_operator_dies(watched: Watched) -> None:
-    before = watched.roll(2, ERRORS, SLOW)
-    status = watched.until("a first step", at(0))
-    assert (status["canary"]["weight"], status["stable"]["engineDigest"]) == (50, before), "one server beside one"
     watched.monitor.pause()
     try:
+        before = watched.roll(2, ERRORS, SLOW)
+        status = watched.until("a first step", at(0))
+        assert (status["canary"]["weight"], status["stable"]["engineDigest"]) == (50, before), "one server beside one"
         waits = watched.until("silence to be said", lambda s: said(s, "Progressing")["reason"] == "AnalysisUnknown")
         watched.place.operator.kill()
         time.sleep(5)
@@ -127,7 +127,7 @@ def test_a_slow_version_goes_back_by_itself_and_is_not_tried_again(watched: Watc
 
 
 def test_a_version_that_crashes_goes_back_and_costs_no_more_than_its_share(watched: Watched) -> None:
-    before = watched.roll(4, ERRORS)
+    before = watched.roll(4, ERRORS, seconds=600)
     status = watched.until("a first step", at(0))
     answered, failed = watched.traffic.answered, len(watched.traffic.failures)
     new = next(s for s in watched.servers() if status["canary"]["engineDigest"] in str(s["metadata"]["annotations"]))
