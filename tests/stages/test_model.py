@@ -14,6 +14,7 @@ from genops.shell.fake import FakeCluster
 from genops.shell.informing import Informing
 from genops.shell.queue import WorkQueue
 from genops.stages import STAGES
+from genops.stages.definitions import DEFINITIONS
 from genops.stages.model import MODEL
 from genops.stages.model.retraining import APPROVE_RETRAINING
 from genops.stages.model.status import APPROVE
@@ -440,3 +441,22 @@ def test_what_a_write_was_answered_with_wakes_whom_it_concerns_before_its_event_
         await late.look(GEN_MODEL, "digits")  # what it made says something of itself
 
     go(story)
+
+
+def test_a_spec_that_nobody_can_read_any_more_loses_no_lineage() -> None:
+    async def story() -> None:
+        idea = await (await (await Idea().begin()).run(1)).deployed()
+        before = idea.status
+        await idea.change(success=[{"metric": "fid", "op": "~", "threshold": 8}])
+        assert idea.where == ("Halted", "InvalidSpec")
+        assert (idea.status["runs"], idea.status["current"]) == (before["runs"], before["current"])
+        assert idea.names(GEN_DEPLOYMENT) == ["digits"]
+
+    go(story)
+
+
+def test_every_kind_has_the_phase_of_an_object_that_cannot_be_read() -> None:
+    for stage in STAGES:
+        definition = next(d for d in DEFINITIONS if d.kind == stage.kind.kind)
+        phases = str(definition.status.model_fields["phase"].annotation)
+        assert f"'{stage.stopped}'" in phases, stage.kind

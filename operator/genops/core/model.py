@@ -181,4 +181,5 @@ class Stage(Generic[S]):
     plan: Callable[[Resource[S], Seen, datetime], Plan]
     inspect: Callable[[Resource[S], Seen, datetime], tuple[str, ...]] = lambda obj, seen, now: ()
     asks: Callable[[Resource[S], Seen, datetime], Mapping[str, str]] = lambda obj, seen, now: {}
+    stopped: str = "Failed"  # the phase of an object whose spec cannot be read
     holds: bool = False  # whether its plans may ever hold an object, which takes the right to change it

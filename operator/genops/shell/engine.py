@@ -99,7 +99,7 @@ class Engine:
         try:
             obj = Resource.read(stage.kind, stage.spec, manifest)
         except ValidationError as error:
-            manifest = await self._tell(key, manifest, _refused(explain(error)))
+            manifest = await self._tell(key, manifest, _refused(explain(error), stage, manifest.get("status") or {}))
             if "deletionTimestamp" in manifest["metadata"]:  # what nobody can read, nobody can clean up after
                 await self._release(key, manifest)
             return None
@@ -265,12 +265,19 @@ class Engine:
             self.queue.add(key)
 
 
-def _refused(why: str) -> Plan:
-    """Say that a spec which admission let through breaks a rule; its children are left as they are."""
-    condition = Condition("Ready", "False", Reason.INVALID_SPEC, why)
+def _refused(why: str, stage: Stage[Any], before: Manifest) -> Plan:
+    """Say that a spec which admission let through breaks a rule, as after an upgrade that asks for more.
+
+    Its children are left as they are, and so is all else that its status tells: a lineage would be lost for good.
+    """
+    ready = Condition("Ready", "False", Reason.INVALID_SPEC, why)
+    told = before.get("conditions", ())
+    others = [
+        Condition(c["type"], c["status"], c["reason"], c.get("message", "")) for c in told if c["type"] != "Ready"
+    ]
     return Plan(
-        status={"phase": "Failed"},
-        conditions=(condition,),
+        status={k: v for k, v in before.items() if k != "conditions"} | {"phase": stage.stopped},
+        conditions=(*others, ready),
         happening=Happening("Warning", Reason.INVALID_SPEC, why),
     )
 

@@ -7,4 +7,4 @@ from genops.stages.model.spec import Spec
 
 OWNED = (GEN_DATASET, GEN_TRAINING_JOB, GEN_EVALUATION, GEN_DEPLOYMENT)
 
-MODEL: Stage[Spec] = Stage(kind=GEN_MODEL, spec=Spec, owns=OWNED, refs=refs, plan=plan, asks=asks)
+MODEL: Stage[Spec] = Stage(kind=GEN_MODEL, spec=Spec, owns=OWNED, refs=refs, plan=plan, asks=asks, stopped="Halted")
