@@ -99,6 +99,8 @@ def test_a_good_version_is_promoted_though_prometheus_hangs_and_the_operator_die
         before = watched.roll(2, ERRORS, SLOW)
         status = watched.until("a first step", at(0))
         assert (status["canary"]["weight"], status["stable"]["engineDigest"]) == (50, before), "one server beside one"
+        chosen = watched.place.get("service", "front-serve")["spec"]["selector"]
+        assert "genops.dev/version" not in chosen, "requests reach both"
         waits = watched.until("silence to be said", lambda s: said(s, "Progressing")["reason"] == "AnalysisUnknown")
         watched.place.operator.kill()
         time.sleep(5)

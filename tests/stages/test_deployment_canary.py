@@ -33,8 +33,9 @@ from genops.stages.deployment.servers import VERSION
 ERRORS = {"name": "errors", "builtin": "errorRate", "op": "<=", "threshold": 0.01, "intervalSeconds": 15}
 STEPS = [{"weight": 10, "seconds": 60}, {"weight": 50, "seconds": 60}]
 CANARY: dict[str, Any] = {"strategy": "Canary", "steps": STEPS, "metrics": [ERRORS]}
-GOOD = {"canary/errors": Answer(0.0), "canary/age": Answer(3.0)}
-BAD = {"canary/errors": Answer(0.5), "canary/age": Answer(3.0)}
+TOLD = {"canary/age": Answer(3.0), "canary/requests": Answer(40.0)}
+GOOD = {"canary/errors": Answer(0.0), **TOLD}
+BAD = {"canary/errors": Answer(0.5), **TOLD}
 
 
 class Story:
@@ -273,8 +274,10 @@ UNKNOWN = [
     {"canary/errors": Answer(None, Reason.PROMETHEUS_UNREACHABLE, "gave no answer"), "canary/age": Answer(3.0)},
     {"canary/errors": Answer(None, Reason.NO_METRICS, "no such series"), "canary/age": Answer(None, Reason.NO_METRICS)},
     {"canary/errors": Answer(None, Reason.NOT_A_NUMBER, "NaN"), "canary/age": Answer(3.0)},
-    {"canary/errors": Answer(0.0), "canary/age": Answer(300.0)},
-    {"canary/errors": Answer(0.0), "canary/age": Answer(None, Reason.PROMETHEUS_UNREACHABLE, "gave no answer")},
+    {**GOOD, "canary/age": Answer(300.0)},
+    {**GOOD, "canary/requests": Answer(0.0)},
+    {**GOOD, "canary/requests": Answer(None, Reason.NO_METRICS, "no such series")},
+    {**GOOD, "canary/age": Answer(None, Reason.PROMETHEUS_UNREACHABLE, "gave no answer")},
 ]
 
 
@@ -317,6 +320,7 @@ def test_a_status_that_was_lost_begins_the_canary_anew_and_drops_nobody() -> Non
 
 def test_a_number_is_asked_for_when_its_look_is_due_and_about_the_new_version() -> None:
     story = Story().told(GOOD).begin()
+    story.look()
     new = story.world.server(OTHER)["metadata"]["labels"][VERSION]
 
     def asked(later: float) -> dict[str, str]:
@@ -325,14 +329,13 @@ def test_a_number_is_asked_for_when_its_look_is_due_and_about_the_new_version() 
 
     assert asked(5) == {}
     due = asked(15)
-    assert set(due) == {"canary/errors", "canary/age"}
+    assert set(due) == {"canary/errors", "canary/age", "canary/requests"}
     assert all(f'genops_dev_version="{new}"' in query for query in due.values())
 
 
 def test_a_query_of_the_user_knows_both_versions() -> None:
     own = {"name": "own", "query": 'a{v="{{version}}"} / a{v="{{stable}}"}', "op": "<", "threshold": 2.0}
-    story = Story({**CANARY, "metrics": [own]}).told({"canary/own": Answer(1.0)})
-    story.look()
+    story = Story({**CANARY, "metrics": [own]}).told({"canary/own": Answer(1.0)}).begin()
     old, new = (story.world.server(digest)["metadata"]["labels"][VERSION] for digest in (ENGINE, OTHER))
     obj = resource(STAGE, "front", story.world.spec, story.world.status)
     asked = STAGE.asks(obj, story.world.seen(), story.now)
@@ -452,7 +455,7 @@ def _worse(story: Story, fault: int) -> None:
     elif fault % 4 == 1:
         story.told(BAD)
     elif fault % 4 == 2:
-        story.told({"canary/errors": Answer(0.011), "canary/age": Answer(1.0)})
+        story.told({"canary/errors": Answer(0.011), **TOLD})
     else:
         judged = an_evaluation("Failed", OTHER)
         story.world = replace(story.world, references={RUN: a_run(OTHER), DATA: a_dataset(), EVALUATION: judged})

@@ -9,6 +9,7 @@ from genops.core.kinds import Kind
 
 # A pod of an Indexed Job is called <job>-<index>-<5 random>: 52 leaves room for a five-digit index.
 NAME_LIMIT = 52
+APPLIED = f"{layout.GROUP}/applied"  # annotation of an object that was applied: the hash of what was wanted of it
 
 
 def child_name(owner: str, role: str, inputs: Any = None, limit: int = NAME_LIMIT) -> str:

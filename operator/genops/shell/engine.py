@@ -29,7 +29,7 @@ from genops.shell.oracle import Oracle
 from genops.shell.pods import list_pods, observe_pods
 from genops.shell.queue import WorkQueue
 from genops.shell.store import Store, owner_key, owner_uid
-from genops.shell.subset import contains
+from genops.shell.subset import contains, marked
 from genops.shell.wakeups import Wakeups
 
 log = logging.getLogger("genops.engine")
@@ -163,8 +163,8 @@ class Engine:
             known = seen.child(kind, name) or self._shared(kind, body)
             if kind in CREATE_ONCE:
                 await self._create_once(kind, body, known, obj)
-            elif known is None or not contains(known, body):
-                self._made(kind, await self.cluster.apply(kind, body))
+            elif known is None or not contains(known, marked(body)):
+                self._made(kind, await self.cluster.apply(kind, marked(body)))
         for kind, manifests in seen.children.items():
             for child in manifests:
                 if (kind, child["metadata"]["name"]) not in wanted and _ours(child, obj.uid):

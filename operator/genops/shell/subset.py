@@ -1,6 +1,11 @@
 """Does an object already hold everything that is wanted of it? Then nothing need be written."""
 
+import copy
 from typing import Any
+
+from genops.core.digest import short_hash
+from genops.core.model import Manifest
+from genops.core.names import APPLIED
 
 
 def contains(actual: Any, wanted: Any) -> bool:
@@ -19,3 +24,16 @@ def contains(actual: Any, wanted: Any) -> bool:
         same_size = isinstance(actual, list) and len(actual) == len(wanted)
         return same_size and all(contains(a, w) for a, w in zip(actual, wanted, strict=True))
     return bool(actual == wanted)
+
+
+def marked(body: Manifest) -> Manifest:
+    """Note on an object what is wanted of it, as a hash, so that a field that is wanted no more is seen as well.
+
+    One that is left as it stands in the cluster, or carries its note over, is not noted anew.
+    """
+    meta = body["metadata"]
+    if "resourceVersion" in meta or APPLIED in (meta.get("annotations") or {}):
+        return body
+    made = copy.deepcopy(body)
+    made["metadata"].setdefault("annotations", {})[APPLIED] = short_hash(body)
+    return made

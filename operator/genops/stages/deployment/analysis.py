@@ -17,8 +17,8 @@ from genops.stages.deployment.servers import VERSION_LABEL
 from genops.stages.deployment.spec import Analysis, Spec
 
 STALE_SECONDS = 60  # age from which Triton's newest number does not tell of now
-RATE = "[1m]"
-AGE = "canary/age"
+WINDOW_SECONDS = 60  # of a rate, at most; and never before the step began
+AGE, REQUESTS = "canary/age", "canary/requests"
 KEEPS = {
     ">=": lambda value, threshold: value >= threshold,
     "<=": lambda value, threshold: value <= threshold,
@@ -68,13 +68,34 @@ class Look:
 # What is asked.
 
 
-def asks(obj: Resource[Spec], version: str, stable: str, looks: tuple[Look, ...], now: datetime) -> dict[str, str]:
-    """Write what is to be asked about the new version: every number whose look is due."""
+@dataclass(frozen=True)
+class About:
+    """What is asked about: a new version beside the one that answers, since its step began."""
+
+    obj: Resource[Spec]
+    version: str
+    stable: str
+    since: datetime
+
+    def window(self, now: datetime) -> int:
+        """Seconds that a rate looks back: a server tries its engine before it is ready, and that is no request."""
+        return max(1, min(WINDOW_SECONDS, int((now - self.since).total_seconds())))
+
+    @property
+    def where(self) -> str:
+        """The labels of the new version's series."""
+        return promql.selector(namespace=self.obj.namespace, model=self.obj.name, **{VERSION_LABEL: self.version})
+
+
+def asks(about: About, looks: tuple[Look, ...], now: datetime) -> dict[str, str]:
+    """Write what is to be asked: every number whose look is due, and whether there was any request to tell of."""
     due = [look.metric for look in looks if look.due(now) <= 0]
-    questions = {_question(m): query(obj, m, version, stable) for m in due}
+    rate = f"[{about.window(now)}s]"
+    questions = {_question(m): query(about, m, rate) for m in due}
     if any(m.builtin for m in due):
-        requests = f"nv_inference_request_success{_where(obj, version)}"
-        questions[AGE] = f"time() - max(timestamp({requests}))"
+        good, bad = (f"nv_inference_request_{end}{about.where}" for end in ("success", "failure"))
+        questions[AGE] = f"time() - max(timestamp({good}))"
+        questions[REQUESTS] = f"sum(increase({good}{rate})) + sum(increase({bad}{rate}))"
     return questions
 
 
@@ -82,33 +103,32 @@ def _question(metric: Analysis) -> str:
     return f"canary/{metric.name}"
 
 
-def query(obj: Resource[Spec], metric: Analysis, version: str, stable: str) -> str:
+def query(about: About, metric: Analysis, rate: str) -> str:
     """Write the PromQL of a number: the user's own, or one about Triton's series of that version."""
     if metric.query:
-        return metric.query.replace("{{version}}", version).replace("{{stable}}", stable)
+        return metric.query.replace("{{version}}", about.version).replace("{{stable}}", about.stable)
     assert metric.builtin
-    return BUILTINS[metric.builtin](_where(obj, version))
+    return BUILTINS[metric.builtin](about.where, rate)
 
 
-def _where(obj: Resource[Spec], version: str) -> str:
-    return promql.selector(namespace=obj.namespace, model=obj.name, **{VERSION_LABEL: version})
-
-
-def error_rate(where: str) -> str:
+def error_rate(where: str, rate: str) -> str:
     """Write the share of the requests that failed. Without a request there is none: nothing is divided by nothing."""
-    bad, good = (f"sum(rate(nv_inference_request_{end}{where}{RATE}))" for end in ("failure", "success"))
+    bad, good = (f"sum(rate(nv_inference_request_{end}{where}{rate}))" for end in ("failure", "success"))
     return f"{bad} / ({bad} + {good})"
 
 
-def latency_p95(where: str) -> str:
-    """Write the 95th percentile of the slowest server's latency, in milliseconds. Triton counts microseconds."""
+def latency_p95(where: str, rate: str) -> str:
+    """Write the 95th percentile of the slowest server's latency, in milliseconds.
+
+    Triton counts microseconds, over a minute of its own.
+    """
     return f'max(nv_inference_request_summary_us{{quantile="0.95",{where[1:-1]}}}) / 1000'
 
 
-def queue_time(where: str) -> str:
+def queue_time(where: str, rate: str) -> str:
     """Write the milliseconds that a request waits for its turn."""
-    waited = f"sum(rate(nv_inference_queue_duration_us{where}{RATE}))"
-    return f"{waited} / sum(rate(nv_inference_request_success{where}{RATE})) / 1000"
+    waited = f"sum(rate(nv_inference_queue_duration_us{where}{rate}))"
+    return f"{waited} / sum(rate(nv_inference_request_success{where}{rate})) / 1000"
 
 
 BUILTINS = {"errorRate": error_rate, "latencyP95": latency_p95, "queueTime": queue_time}
@@ -145,11 +165,14 @@ def look(before: Look, seen: Seen, now: datetime) -> Look:
 
 
 def _answer(metric: Analysis, answers: Mapping[str, Answer], seen: Seen) -> Answer:
-    """Take the number, if it tells of now."""
+    """Take the number, if it tells of now and of requests."""
     found = seen.answer(_question(metric))
     if found.value is None or metric.query or AGE not in answers:
         return found
-    age = answers[AGE]
+    age, requests = answers[AGE], seen.answer(REQUESTS)
+    if requests.value is None or requests.value <= 0:
+        text = requests.message or "no request reached the new version since the step began"
+        return Answer(None, requests.reason or Reason.NO_METRICS, text)
     if age.value is not None and age.value > STALE_SECONDS:
         return Answer(None, Reason.STALE, f"Triton's newest number is {age.value:.0f} s old; see whether it is scraped")
     return found if age.value is not None else age

@@ -150,6 +150,11 @@ def judge(known: Manifest, candidate: Server, world: World, looked: Callable[[Lo
     return _go_on(here, candidate, world, looked, now)
 
 
+def began(known: Manifest, candidate: Server) -> datetime | None:
+    """When the version's step began; None where nothing is looked at yet."""
+    return _moment(_of(known, candidate).get("since"))
+
+
 def looks(known: Manifest, candidate: Server, spec: Rollout) -> tuple[Look, ...]:
     """Read the looks so far at every number that the version must keep to."""
     before = {entry["name"]: entry for entry in _of(known, candidate).get("analysis", ())}
@@ -177,7 +182,7 @@ def _go_on(
     failed = _failed(candidate, world, here.looks)
     if step >= len(here.legs) or failed:
         return replace(here, failed=failed, done=not failed and _ready(here, candidate, world))
-    begun, seen = replace(here, step=step), tuple(looked(look) for look in here.looks)
+    begun, seen = replace(here, step=step), tuple(looked(x) for x in here.looks) if here.since else here.looks
     ready = _ready(here, candidate, world) and not world.blocked(begun.weight)
     since = here.since or (now if ready else None)
     stands = replace(begun, since=since, looks=seen, failed=_failed(candidate, world, seen))

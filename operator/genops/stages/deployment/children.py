@@ -11,7 +11,7 @@ from genops.core.kinds import (
     POD_MONITOR,
 )
 from genops.core.model import Config, Manifest, Resource, Seen
-from genops.core.names import child_labels, child_name
+from genops.core.names import APPLIED, child_labels, child_name
 from genops.core.podspec import Serving, Trying, Work, claims_of, job, pod_path, pod_template
 from genops.core.reporting import Handover
 from genops.core.stores import place, shared_claim
@@ -119,7 +119,7 @@ def keep(server: Server, replicas: int) -> Manifest:
         "kind": DEPLOYMENT.kind,
         "metadata": {
             **{k: meta[k] for k in ("name", "namespace", "labels", "ownerReferences") if k in meta},
-            "annotations": {VERSION: meta["annotations"][VERSION]},
+            "annotations": {k: meta["annotations"][k] for k in (VERSION, APPLIED) if k in meta["annotations"]},
         },
         "spec": {**spec, "replicas": replicas},
     }

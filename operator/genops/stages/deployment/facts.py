@@ -258,8 +258,12 @@ def questions(obj: Resource[Spec], seen: Seen, now: datetime) -> dict[str, str]:
     candidate = servers.get(engine_id(obj, read_inputs(obj, seen)))
     if candidate is None or candidate.id == stable or not candidate.ready:
         return {}
-    looks = canary.looks(obj.status.get("canary") or {}, candidate, obj.spec.rollout)
-    return analysis.asks(obj, candidate.id, stable, looks, now)
+    known = obj.status.get("canary") or {}
+    since = canary.began(known, candidate)
+    if since is None:
+        return {}
+    looks = canary.looks(known, candidate, obj.spec.rollout)
+    return analysis.asks(analysis.About(obj, candidate.id, stable, since), looks, now)
 
 
 def _world(obj: Resource[Spec], seen: Seen, candidate: Server, serving: Server) -> World:
