@@ -27,6 +27,20 @@ class Failure:
     retryable: bool = False
     time: str = ""
 
+    @classmethod
+    def read(cls, last: Manifest | None) -> "Failure | None":
+        """Read one back that was written as `status.lastFailure`; its pod may have gone."""
+        if not last:
+            return None
+        return cls(
+            last.get("reason", ""),
+            last.get("message", ""),
+            last.get("pod", ""),
+            last.get("exitCode"),
+            bool(last.get("retryable", False)),
+            last.get("time", ""),
+        )
+
     def status(self, stage: str) -> Manifest:
         """Write it as `status.lastFailure`."""
         said = {

@@ -209,17 +209,7 @@ def _failure(obj: Resource[Spec], job: JobFacts, known: bool) -> Failure | None:
         return None if known and "digest" in obj.status else Failure(Reason.NO_REPORT, text)
     if job.failure and not known:
         return job.failure
-    last = obj.status.get("lastFailure")
-    if not last:
-        return None
-    return Failure(
-        last.get("reason", ""),
-        last.get("message", ""),
-        last.get("pod", ""),
-        last.get("exitCode"),
-        bool(last.get("retryable", False)),
-        last.get("time", ""),
-    )
+    return Failure.read(obj.status.get("lastFailure"))
 
 
 def _capture_uri(obj: Resource[Spec], seen: Seen) -> str:

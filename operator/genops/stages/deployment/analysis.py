@@ -4,7 +4,6 @@ A look that has no number is neither a failure nor a pass: it stops nothing and 
 steps and weights, nor of what follows from a look.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -155,7 +154,7 @@ def look(before: Look, seen: Seen, now: datetime) -> Look:
     if before.due(now) > 0:
         return before
     metric = before.metric
-    answer = _answer(metric, seen.answers, seen)
+    answer = _answer(metric, seen)
     if answer.value is None:
         return Look(metric, now, None, None, before.failures, answer.reason, answer.message)
     kept = KEEPS[metric.op](answer.value, metric.threshold)
@@ -164,12 +163,12 @@ def look(before: Look, seen: Seen, now: datetime) -> Look:
     return Look(metric, now, answer.value, kept, before.failures + (not kept), message=text)
 
 
-def _answer(metric: Analysis, answers: Mapping[str, Answer], seen: Seen) -> Answer:
+def _answer(metric: Analysis, seen: Seen) -> Answer:
     """Take the number, if it tells of now and of requests."""
     found = seen.answer(_question(metric))
-    if found.value is None or metric.query or AGE not in answers:
+    if found.value is None or metric.query or AGE not in seen.answers:
         return found
-    age, requests = answers[AGE], seen.answer(REQUESTS)
+    age, requests = seen.answer(AGE), seen.answer(REQUESTS)
     if requests.value is None or requests.value <= 0:
         text = requests.message or "no request reached the new version since the step began"
         return Answer(None, requests.reason or Reason.NO_METRICS, text)

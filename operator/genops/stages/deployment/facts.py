@@ -110,7 +110,7 @@ class Facts:
     def failure(self) -> Failure | None:
         """What went wrong last, be it now or before."""
         servers = [s.failed for s in (self.rollout.gone_back, self.server) if s and s.failed]
-        found = [self.engine.failure, *servers, self.analysis, read_last_failure(self.known.get("lastFailure"))]
+        found = [self.engine.failure, *servers, self.analysis, Failure.read(self.known.get("lastFailure"))]
         return next((f for f in found if f), None)
 
     @property
@@ -290,17 +290,3 @@ def _counts(obj: Resource[Spec], rollout: Rollout) -> Counts:
     full = strength(obj.spec.scale, running)
     waiting = rollout.wanted is not None and rollout.routed != rollout.wanted.id
     return canary.counts(obj.spec, rollout.probation, full) if waiting and rollout.probation else Counts(full, full)
-
-
-def read_last_failure(last: Manifest | None) -> Failure | None:
-    """Read a failure back that was written before."""
-    if not last:
-        return None
-    return Failure(
-        last.get("reason", ""),
-        last.get("message", ""),
-        last.get("pod", ""),
-        last.get("exitCode"),
-        bool(last.get("retryable", False)),
-        last.get("time", ""),
-    )

@@ -1,13 +1,14 @@
 """Say where a GenDeployment is, and why: its phase, its status, its conditions. Pure: facts in, words out."""
 
 from genops.core.conditions import Condition
+from genops.core.jobs import Failure
 from genops.core.model import Happening, Manifest
 from genops.core.reasons import Reason
 from genops.core.reporting import Said
 from genops.core.rules import Rule, always, first
 from genops.stages.deployment import drift
 from genops.stages.deployment.engine import BUILD
-from genops.stages.deployment.facts import Facts, read_last_failure
+from genops.stages.deployment.facts import Facts
 from genops.stages.deployment.parts import SERVE
 from genops.stages.deployment.servers import Server, Version
 
@@ -172,7 +173,7 @@ def _canary(facts: Facts, candidate: Server) -> Manifest:
 
 def _last_failure(facts: Facts) -> Manifest | None:
     failure, known = facts.failure, facts.known.get("lastFailure")
-    if failure is None or failure == read_last_failure(known):
+    if failure is None or failure == Failure.read(known):
         return known
     return failure.status(BUILD if failure == facts.engine.failure else SERVE)
 

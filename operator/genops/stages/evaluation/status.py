@@ -321,21 +321,10 @@ def _failure(obj: Resource[Spec], job: JobFacts, numbers: Numbers | None, tally:
     if tally.succeeded and (tally.report is None or tally.report.verdict is None):
         return Failure(Reason.NO_REPORT, "The pod that counted left no verdict; delete its Job to count again")
     if last and (numbers or is_true(obj.status, "Failed")):
-        return _recorded_failure(last)
+        return Failure.read(last)
     if job.succeeded and numbers is None:
         return Failure(Reason.NO_REPORT, "The pod ended well and left no verdict; its image is not one of ours")
-    return job.failure or (_recorded_failure(last) if last else None)
-
-
-def _recorded_failure(last: Manifest) -> Failure:
-    return Failure(
-        last.get("reason", ""),
-        last.get("message", ""),
-        last.get("pod", ""),
-        last.get("exitCode"),
-        bool(last.get("retryable", False)),
-        last.get("time", ""),
-    )
+    return job.failure or (Failure.read(last) if last else None)
 
 
 def told(obj: Resource[Spec]) -> Manifest:

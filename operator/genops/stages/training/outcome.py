@@ -55,7 +55,7 @@ def settled(obj: Resource[Spec]) -> frozenset[int]:
 
 def conclude(obj: Resource[Spec], runs: Sequence[Run], recorded: bool, now: str) -> Outcome:
     """Read what came of the runs. A pod that ended because its run was suspended is no failure."""
-    kept, before = {k: obj.status[k] for k in KEPT if k in obj.status}, _last_failure(obj.status)
+    kept, before = {k: obj.status[k] for k in KEPT if k in obj.status}, Failure.read(obj.status.get("lastFailure"))
     if recorded:
         ended = is_true(obj.status, "Complete")
         return Outcome(kept, succeeded=ended, failed=not ended, failure=before)
@@ -136,20 +136,6 @@ def _failure(run: Run) -> Failure | None:
     if run.job.succeeded and not run.report_lost and not run.delivered:
         return Failure(Reason.NO_REPORT, NO_REPORT, time=run.ended_at)
     return run.job.failure
-
-
-def _last_failure(status: Mapping[str, Any]) -> Failure | None:
-    last = status.get("lastFailure")
-    if not last:
-        return None
-    return Failure(
-        last.get("reason", ""),
-        last.get("message", ""),
-        last.get("pod", ""),
-        last.get("exitCode"),
-        bool(last.get("retryable", False)),
-        last.get("time", ""),
-    )
 
 
 # --- all trials of a search ------------------------------------------------------------------------------------------
