@@ -16,7 +16,7 @@ from rich.console import Console
 
 from genops.demo.cli import ROOT, SERVER_ENV, Demo
 from genops.demo.diary import Diary, draw
-from genops.demo.traffic import Traffic
+from genops.demo.traffic import Traffic, targets
 from genops.demo.watching import DemoError
 from genops.local import operating
 from genops.local.cluster import LocalCluster
@@ -86,14 +86,7 @@ class DriftDemo(Demo):
                 yield
 
     def _targets(self) -> str:
-        """List server pods and their labels, as Prometheus' own operator would by our PodMonitor."""
-        found = []
-        for pod in self._json("get", "pods", "-l", "genops.dev/role=serve")["items"]:
-            if address := pod["status"].get("podIP"):
-                version = pod["metadata"]["labels"]["genops.dev/version"]
-                own = {"namespace": self.args.namespace, "pod": pod["metadata"]["name"], "genops_dev_version": version}
-                found.append({"targets": [f"{address}:8002"], "labels": own})
-        return json.dumps(found)
+        return targets(self._json("get", "pods", "-l", "genops.dev/role=serve")["items"], self.args.namespace)
 
     def _tell(self) -> int:
         """Tell the story. Returns how many requests failed."""
@@ -108,7 +101,7 @@ class DriftDemo(Demo):
         draw(diary, self.args.output, float(limit))
         failed = len(traffic.failures)
         self.console.print(f"\n{traffic.answered} requests answered, [bold]{failed} failed[/]", highlight=False)
-        for failure in traffic.failures[:5]:
+        for _, failure in traffic.failures[:5]:
             self.console.print(f"  {failure}", highlight=False)
         return failed
 
